@@ -1,0 +1,198 @@
+"""A pre-trained Llama and labelled (text, topic) rows in, a model that writes topics out.
+
+    python mini/adapt.py --base build/base --labels build/labels.jsonl --corpus build/corpus --out build/mini --folds 5
+
+Every fold is scored on rows that its models never saw; the written model is then fitted to all rows. Some rows of
+general text with the core of their title as topic are rehearsed, so that other domains are not forgotten. Several
+models that differ only in their seed are averaged into one (model soup, Wortsman et al. 2022).
+"""
+
+import argparse
+import copy
+import itertools
+import json
+import random
+from pathlib import Path
+
+import model as mini
+import numpy as np
+import torch
+from rows import core, encode, fill, pack, place
+from tokenizer import TOPIC, read_shard
+from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
+
+from topicgen.metrics import bootstrap, exact_match, rouge_l, rouge_n
+
+SCORES = {
+    "rouge1": lambda p, r: rouge_n(p, r, 1),
+    "rouge2": lambda p, r: rouge_n(p, r, 2),
+    "rougeL": rouge_l,
+    "exact": exact_match,
+}
+Pair = tuple[str, str, str]
+
+
+def supported(title: str, text: str) -> bool:
+    """Whether most long words of a title stand in its text: forum titles often do not say what the post is about."""
+    long_words = [word for word in title.lower().split() if len(word) > 3]
+    return bool(long_words) and sum(word in text.lower() for word in long_words) >= 0.6 * len(long_words)
+
+
+def rehearsal_pairs(corpus: Path, count: int) -> list[Pair]:
+    pairs: list[Pair] = []
+    for path in sorted(corpus.glob("corpus-*.jsonl.xz")):
+        for row in read_shard(path):
+            subject = core(row["title"])
+            asks = "?" in row["title"] or row["title"].lower().startswith(("i ", "my ", "how ", "why ", "what "))
+            if row["domain"] != "arxiv" and subject and not asks and supported(subject, row["text"]):
+                pairs.append((row["text"], TOPIC, subject))
+        if len(pairs) >= count:
+            break
+    return random.Random(0).sample(pairs, min(count, len(pairs)))
+
+
+def tune(base, tokenizer, pairs: list[Pair], rehearsal: list[Pair], args, seed: int):
+    """One model fitted to the pairs: AdamW, linear decay, loss on topic tokens (and a little on the text)."""
+    device = base.device
+    model = copy.deepcopy(base)
+    trainer = mini.Trainer(model, compiled=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.95), weight_decay=args.weight_decay)
+    rng = random.Random(seed)
+    extra = min(len(rehearsal), int(args.rehearsal * len(pairs)))
+    steps_an_epoch = -(-(len(pairs) + extra) // args.batch_rows)
+    total, step = steps_an_epoch * args.epochs, 0
+    for _ in range(args.epochs):
+        chosen = pairs + rng.sample(rehearsal, extra)
+        rng.shuffle(chosen)
+        for first in range(0, len(chosen), args.batch_rows):
+            rows = place(*pack(*encode(tokenizer, chosen[first : first + args.batch_rows])), str(device))
+            size = -(-int(rows.lengths.sum()) // 64) * 64
+            batch = fill(rows, np.arange(len(rows.lengths)), size, args.text_weight, 1.0, args.batch_rows + 1)
+            for group in optimizer.param_groups:
+                group["lr"] = args.lr * min(1.0, (step + 1) / (0.1 * total), (total - step) / (0.9 * total))
+            summed, weights = trainer.loss(batch)
+            (summed / weights).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+    return model.eval()
+
+
+def soup(base, tokenizer, pairs: list[Pair], rehearsal: list[Pair], args):
+    models = [tune(base, tokenizer, pairs, rehearsal, args, args.seed + k) for k in range(args.soup)]
+    with torch.no_grad():
+        for group in zip(*(m.parameters() for m in models), strict=True):
+            group[0].copy_(torch.stack([p.data for p in group]).mean(0))
+    return models[0]
+
+
+@torch.no_grad()
+def write_topics(model, tokenizer: Tokenizer, texts: list[str], separator: str = TOPIC, new: int = 24) -> list[str]:
+    """Greedy topics; prompts of one batch are padded on the left."""
+    rows, prompts = encode(tokenizer, [(text, separator, "") for text in texts])
+    order = sorted(range(len(rows)), key=lambda i: prompts[i])
+    out = [""] * len(rows)
+    for first in range(0, len(order), 64):
+        part = order[first : first + 64]
+        width = max(prompts[i] for i in part)
+        ids = torch.full((len(part), width), model.config.pad_token_id)
+        for line, i in enumerate(part):
+            ids[line, width - prompts[i] :] = torch.tensor(rows[i][: prompts[i]])
+        ids = ids.to(model.device)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=model.device.type == "cuda"):
+            made = model.generate(
+                input_ids=ids,
+                attention_mask=(ids != model.config.pad_token_id).long(),
+                max_new_tokens=new,
+                do_sample=False,
+            )
+        for i, line in zip(part, made[:, width:].tolist(), strict=True):
+            out[i] = tokenizer.decode(line, skip_special_tokens=True).strip()
+    return out
+
+
+def score(predictions: list[str], references: list[str]) -> dict[str, list[float]]:
+    return {n: [f(p, r) for p, r in zip(predictions, references, strict=True)] for n, f in SCORES.items()}
+
+
+def cross_validate(base, tokenizer, labels: list[dict], rehearsal: list[Pair], args) -> list[str]:
+    """Out-of-fold predictions of every labelled row; folds by position after a seeded shuffle."""
+    order = list(range(len(labels)))
+    random.Random(args.seed).shuffle(order)
+    predictions = [""] * len(labels)
+    for fold in range(args.folds):
+        held = order[fold :: args.folds]
+        seen = [(labels[i]["text"], TOPIC, labels[i]["topic"]) for i in order if i not in set(held)]
+        model = soup(base, tokenizer, seen, rehearsal, args)
+        for i, topic in zip(held, write_topics(model, tokenizer, [labels[i]["text"] for i in held]), strict=True):
+            predictions[i] = topic
+    return predictions
+
+
+def summary(predictions: list[str], references: list[str]) -> dict[str, str]:
+    return {name: bootstrap(values).percent() for name, values in score(predictions, references).items()}
+
+
+def general_summary(model, tokenizer, corpus: Path) -> dict[str, str]:
+    """ROUGE-1 and ROUGE-L of topics against the titles of held-out texts, for each source."""
+    rows = list(read_shard(corpus / "heldout.jsonl.xz"))
+    result = {}
+    for domain in ("reuters", "digitalgov", "18f", "reddit"):
+        part = [row for row in rows if row["domain"] == domain]
+        topics = write_topics(model, tokenizer, [row["text"] for row in part])
+        scores = score(topics, [row["title"] for row in part])
+        result[domain] = f"{bootstrap(scores['rouge1']).percent()} / {bootstrap(scores['rougeL']).percent()}"
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--base", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, required=True, help="JSON lines: text, topic")
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--folds", type=int, default=5, help="0: no cross-validation")
+    parser.add_argument("--lr", type=float, nargs="+", default=[2e-4])
+    parser.add_argument("--epochs", type=int, nargs="+", default=[5])
+    parser.add_argument("--soup", type=int, nargs="+", default=[3])
+    parser.add_argument("--rehearsal", type=float, nargs="+", default=[0.5], help="general rows per labelled row")
+    parser.add_argument("--text-weight", type=float, nargs="+", default=[0.0])
+    parser.add_argument("--weight-decay", type=float, nargs="+", default=[0.1])
+    parser.add_argument("--batch-rows", type=int, nargs="+", default=[16])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda")
+    args = parser.parse_args()
+    grid = ("lr", "epochs", "soup", "rehearsal", "text_weight", "weight_decay", "batch_rows")
+    torch.set_float32_matmul_precision("high")
+    tokenizer = Tokenizer.from_file(str(args.base / "tokenizer.json"))
+    base = LlamaForCausalLM.from_pretrained(args.base, dtype=torch.float32).to(args.device)
+    labels = [json.loads(line) for line in args.labels.read_text(encoding="utf-8").splitlines()]
+    references = [row["topic"] for row in labels]
+    rehearsal = rehearsal_pairs(args.corpus, 4000)
+    zero = write_topics(base, tokenizer, [row["text"] for row in labels])
+    print("RESULT", json.dumps({"before adaptation": summary(zero, references)}), flush=True)
+    best: tuple[float, dict, list[str]] | None = None
+    for values in itertools.product(*(getattr(args, name) for name in grid)):
+        one = argparse.Namespace(**{**vars(args), **dict(zip(grid, values, strict=True))})
+        settings = dict(zip(grid, values, strict=True))
+        if args.folds:
+            predictions = cross_validate(base, tokenizer, labels, rehearsal, one)
+            print("RESULT", json.dumps({**settings, **summary(predictions, references)}), flush=True)
+            mean = bootstrap(score(predictions, references)["rouge1"]).mean
+            if best is None or mean > best[0]:
+                best = (mean, settings, predictions)
+        else:
+            best = (0.0, settings, [])
+    if args.out and best:
+        one = argparse.Namespace(**{**vars(args), **best[1]})
+        model = soup(base, tokenizer, [(r["text"], TOPIC, r["topic"]) for r in labels], rehearsal, one)
+        mini.save(model, args.out)
+        tokenizer.save(str(args.out / "tokenizer.json"))
+        (args.out / "predictions.json").write_text(json.dumps({"settings": best[1], "out_of_fold": best[2]}, indent=0))
+        print("RESULT", json.dumps({"written": best[1], "general": general_summary(model, tokenizer, args.corpus)}))
+
+
+if __name__ == "__main__":
+    main()

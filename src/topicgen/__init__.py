@@ -1,0 +1,35 @@
+"""Topics for every paragraph of a text collection, written by a language model.
+
+>>> from topicgen import TopicGenerator
+>>> TopicGenerator.load("mini").generate(["text of a document"])  # doctest: +SKIP
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from topicgen.version import __version__
+
+if TYPE_CHECKING:
+    from topicgen.config import GenerationSettings
+    from topicgen.errors import UserError
+    from topicgen.generate import TopicGenerator
+    from topicgen.records import Document, RankedTopic, Topic
+
+__all__ = ["Document", "GenerationSettings", "RankedTopic", "Topic", "TopicGenerator", "UserError", "__version__"]
+
+_HOME = {
+    "Document": "records",
+    "GenerationSettings": "config",
+    "RankedTopic": "records",
+    "Topic": "records",
+    "TopicGenerator": "generate",
+    "UserError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Public names load on first use, so that `topicgen --help` does not wait for the engine.
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

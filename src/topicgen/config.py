@@ -1,0 +1,113 @@
+"""Settings of reading, generating and writing; each default stands here once and is checked at construction."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from topicgen.errors import UsageError
+
+Unit = Literal["paragraph", "line", "file"]
+InputFormat = Literal["auto", "text", "csv", "tsv", "jsonl", "parquet"]
+OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
+
+
+def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """How files become documents."""
+
+    input_format: InputFormat = "auto"
+    """Format of every input; ``auto`` goes by the file name, and reads standard input as text."""
+    unit: Unit = "paragraph"
+    """What one document is in a text file: a paragraph (blank lines between), a line, or the whole file."""
+    encoding: str | None = None
+    """Text encoding; None means UTF-8, or UTF-16/32 where a byte order mark says so."""
+    delimiter: str | None = None
+    """Field delimiter of CSV files, one character; None means a comma (a tab in TSV)."""
+    text_column: str | None = None
+    """Column that holds the text; None takes the only column, or the only one with a usual name."""
+    id_column: str | None = None
+    """Column that holds a unique id; None derives ids from source and position."""
+    keep: tuple[str, ...] = ()
+    """Columns that are carried into the output."""
+    max_characters: int = 200_000
+    """Characters of one document that are kept in memory; the rest is dropped and the document marked as cut."""
+
+    def __post_init__(self) -> None:
+        _require_one_of("input_format", self.input_format, get_args(InputFormat))
+        _require_one_of("unit", self.unit, get_args(Unit))
+        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
+            raise UsageError(f"the delimiter must be one character that can separate fields, not {self.delimiter!r}")
+        if self.max_characters < 1:
+            raise UsageError(f"max_characters must be at least 1, not {self.max_characters}")
+        if self.encoding is not None:
+            try:
+                "".encode(self.encoding)
+            except (LookupError, ValueError):
+                raise UsageError(f"unknown encoding {self.encoding!r}; try utf-8, latin-1 or cp1252") from None
+
+    @property
+    def effective_id_column(self) -> str | None:
+        """Column that ids come from: ``id_column``, else ``id`` when it is among the kept columns."""
+        return "id" if self.id_column is None and "id" in self.keep else self.id_column
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Columns that documents carry: ``keep`` without repeats, and without an ``id`` that became the id."""
+        taken = "id" if self.id_column is None else None
+        return tuple(name for name in dict.fromkeys(self.keep) if name != taken)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSettings:
+    """How topics are written."""
+
+    output_format: OutputFormat = "jsonl"
+    """Format of the output."""
+    with_text: bool = False
+    """Whether each row carries the document's text."""
+    keep: tuple[str, ...] = ()
+    """Kept input columns, in this order."""
+    several: bool = False
+    """Whether each row carries the list of all ranked topics."""
+    escape_formulas: bool = False
+    """Whether CSV cells that a spreadsheet would run as a formula get a leading apostrophe."""
+
+    def __post_init__(self) -> None:
+        _require_one_of("output_format", self.output_format, get_args(OutputFormat))
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How topics are generated."""
+
+    max_topic_tokens: int = 16
+    """Longest topic, in tokens of the model."""
+    topics: int = 1
+    """Number of distinct topics for each document, best first."""
+    temperature: float = 0.0
+    """0 takes the likeliest token each time (deterministic); above 0 samples."""
+    seed: int = 0
+    """Seed of sampling; without effect at temperature 0."""
+    batch_tokens: int | None = None
+    """Prompt tokens that one batch may hold; None leaves the choice to the engine."""
+    window: int = 256
+    """Documents that are read ahead and sorted by length; output keeps the input's order."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("max_topic_tokens", 1, 256),
+            ("topics", 1, 20),
+            ("temperature", 0, 5),
+            ("seed", 0, 2**31 - 1),
+            ("batch_tokens", 1, 2**31),
+            ("window", 1, 2**31),
+        ):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{name} must be between {low} and {high}, not {value}")
+        if self.topics > 1 and self.temperature > 0:
+            raise UsageError("several topics are ranked by likelihood: set temperature to 0")

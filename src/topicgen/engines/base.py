@@ -1,0 +1,54 @@
+"""What an engine is: token ids of prompts in, completions with log-probabilities out."""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from topicgen.config import GenerationSettings
+
+Precision = Literal["int8", "float32"]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote after one prompt.
+
+    Attributes:
+        ids: Generated token ids, without the end token.
+        logprobs: Natural logarithms of the model's probabilities of those tokens, and of the end token where reached.
+        finished: Whether the model ended the text itself, rather than being cut at the longest length.
+    """
+
+    ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    finished: bool
+
+    @property
+    def score(self) -> float:
+        """Geometric mean of the token probabilities, 0 to 1."""
+        return math.exp(sum(self.logprobs) / len(self.logprobs)) if self.logprobs else 0.0
+
+
+class Engine(Protocol):
+    """Runs a model."""
+
+    name: str
+    max_prompt_tokens: int
+    """Longest prompt, in tokens, that leaves room for a topic of the usual length."""
+
+    def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
+        """Completions for each prompt, likeliest first: one, or more where ``settings.topics`` asks for them."""
+        ...
+
+
+def available_threads() -> int:
+    """Cores that this process may use: its affinity mask, and the CPU quota of its control group (containers)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control group, or "max": no quota
+        return cores

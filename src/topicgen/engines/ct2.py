@@ -1,0 +1,154 @@
+"""CTranslate2 on the CPU: prompts as token ids in, completions out. Needs no torch."""
+
+import time
+import zlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from topicgen.cache import cache_folder
+from topicgen.config import GenerationSettings
+from topicgen.engines.base import Completion, Precision, available_threads
+from topicgen.engines.ct2_weights import ct2_folder, vocabulary
+from topicgen.models import ModelFolder
+
+TOPIC_ROOM = 64  # tokens of the context that a prompt leaves free
+BATCH_TOKENS = 2048  # larger batches do not compute faster on a core, and mix more lengths
+LENGTH_SPREAD = 8
+POLL_SECONDS = 0.002
+
+
+class CT2Engine:
+    """Llama-architecture models on CTranslate2.
+
+    Args:
+        model: The model folder.
+        threads: Cores to use; None takes all that the process may use.
+        precision: ``int8`` (weights with a scale per row), or ``float32`` for exactness.
+    """
+
+    name = "ct2"
+
+    def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "int8") -> None:
+        self.max_prompt_tokens = model.context_tokens - TOPIC_ROOM
+        self._tokens = vocabulary(model)
+        self._stop = model.prompt.stop
+        self._precision = precision
+        self._workers = threads or available_threads()
+        self._folder, self._owner = ct2_folder(model, precision, cache_folder())
+        # Prompts of a small model are short: one batch on each core beats one batch over all cores.
+        self._generator = self._open(self._workers, 1)
+
+    def _open(self, workers: int, threads_each: int) -> Any:
+        import ctranslate2
+
+        return ctranslate2.Generator(
+            str(self._folder),
+            device="cpu",
+            inter_threads=workers,
+            intra_threads=threads_each,
+            compute_type=self._precision,
+        )
+
+    def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
+        """Completions for each prompt, likeliest first: one, or more where ``settings.topics`` asks for them."""
+        generator = self._generator if settings.temperature == 0 else self._sampler(prompts, settings.seed)
+        done: list[list[Completion]] = [[] for _ in prompts]
+        running: deque[tuple[Sequence[int], Batch]] = deque()
+        try:
+            for group in groups([len(prompt) for prompt in prompts], settings.batch_tokens or BATCH_TOKENS):
+                start = [[self._tokens[i] for i in prompts[number]] for number in group]
+                running.append((group, Batch(generator, start, self._stop, settings)))
+                # Few batches wait in the queue, so that an interrupted run ends soon.
+                while len(running) > self._workers + 1:
+                    _collect(running, done)
+            while running:
+                _collect(running, done)
+        finally:
+            for _, batch in running:
+                batch.cancelled = True
+        return done
+
+    def _sampler(self, prompts: Sequence[Sequence[int]], seed: int) -> Any:
+        """A generator of one worker: the library seeds the random state of a worker's thread once, at its start.
+
+        The state depends on the seed and on the prompts, not on what ran before.
+        """
+        import ctranslate2
+
+        state = zlib.crc32(repr(prompts).encode(), seed)
+        ctranslate2.set_random_seed(state & 0x7FFFFFFF)
+        return self._open(1, self._workers)
+
+
+def groups(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Batches of prompts of nearly the same length, longest first; gives their indices.
+
+    The library computes what all prompts of a batch have in length at once and the rest token by token, so that a
+    spread of lengths costs more than a smaller batch.
+    """
+    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    group: list[int] = []
+    for number in order:
+        longest = lengths[group[0]] if group else 0
+        if group and ((len(group) + 1) * longest > batch_tokens or longest - lengths[number] > LENGTH_SPREAD):
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
+
+
+class Batch:
+    """One batch in the library's queue."""
+
+    def __init__(self, generator: Any, start: list[list[str]], stop: str, settings: GenerationSettings) -> None:
+        self.cancelled = False
+        self._logprobs: list[list[float]] = [[] for _ in start]
+        self._longest = settings.max_topic_tokens
+        options: dict[str, Any] = {}
+        if settings.topics > 1:
+            # Wider than asked for: some completions say the same in other letters.
+            width = 2 * settings.topics + 2
+            options = {"beam_size": width, "num_hypotheses": width}
+        else:
+            options = {"callback": self._step}
+        if settings.temperature > 0:
+            options |= {"sampling_topk": 0, "sampling_temperature": settings.temperature}
+        self._results = generator.generate_batch(
+            start,
+            asynchronous=True,
+            max_length=settings.max_topic_tokens,
+            min_length=1,
+            end_token=stop,
+            include_prompt_in_result=False,
+            return_scores=True,
+            **options,
+        )
+
+    def _step(self, step: Any) -> bool:
+        self._logprobs[step.batch_id].append(step.log_prob)
+        return self.cancelled
+
+    def wait(self) -> list[list[Completion]]:
+        """Completions of each prompt. Polls, because waiting inside the library would hold back Ctrl-C."""
+        while not all(result.done() for result in self._results):
+            time.sleep(POLL_SECONDS)
+        return [self._completions(number, result.result()) for number, result in enumerate(self._results)]
+
+    def _completions(self, number: int, result: Any) -> list[Completion]:
+        if logprobs := self._logprobs[number]:
+            ids = tuple(result.sequences_ids[0])
+            return [Completion(ids, tuple(logprobs), finished=len(logprobs) > len(ids))]
+        # Beam search gives the mean log-probability of a completion, not that of each token.
+        return [
+            Completion(tuple(ids), (score,), finished=len(ids) < self._longest)
+            for ids, score in zip(result.sequences_ids, result.scores, strict=True)
+        ]
+
+
+def _collect(running: "deque[tuple[Sequence[int], Batch]]", done: list[list[Completion]]) -> None:
+    group, batch = running[0]
+    for number, completions in zip(group, batch.wait(), strict=True):
+        done[number] = completions
+    running.popleft()

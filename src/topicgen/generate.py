@@ -1,0 +1,128 @@
+"""Documents in, topics out, in the same order and in batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from topicgen.config import GenerationSettings
+from topicgen.engines import ENGINES, Completion, Engine, Precision
+from topicgen.errors import UsageError, UserError
+from topicgen.models import ModelFolder, find_model
+from topicgen.phrase import clean, distinct, fallback
+from topicgen.prompt import EncodedPrompt, PromptEncoder
+from topicgen.records import Document, RankedTopic, Status, Topic
+
+FIRST_WINDOW = 32  # small at first, so that topics appear at once
+
+
+class TopicGenerator:
+    """Writes topics with one model.
+
+    >>> generator = TopicGenerator.load("mini")
+    >>> [topic] = generator.generate(["Glaciers lose mass faster when their surface darkens with soot."])
+    >>> topic.status
+    'ok'
+    """
+
+    def __init__(self, model: ModelFolder, engine: Engine) -> None:
+        self.model = model
+        self.engine = engine
+        self._encoder = PromptEncoder(model.prompt, model.tokenizer, engine.max_prompt_tokens)
+
+    @classmethod
+    def load(
+        cls, model: str = "mini", *, engine: str = "auto", threads: int | None = None, precision: Precision = "int8"
+    ) -> "TopicGenerator":
+        """Loads a model.
+
+        Args:
+            model: ``mini``, a model folder, or a hub id such as ``owner/name`` (the only case that uses the network).
+            engine: A name in ``ENGINES``, or ``auto``.
+            threads: CPU cores to use; None takes all that the process may use.
+            precision: ``int8``, or ``float32`` for exactness at a third less speed.
+
+        Raises:
+            UserError: When there is no such model or engine, or the model cannot be run by it.
+        """
+        name = "ct2" if engine == "auto" else engine
+        if name not in ENGINES:
+            raise UsageError(f"no engine {engine!r}; there are auto, {', '.join(ENGINES)}")
+        if precision not in ("int8", "float32"):
+            raise UsageError(f"precision must be int8 or float32, not {precision!r}")
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        folder = find_model(model)
+        return cls(folder, ENGINES[name](folder, threads=threads, precision=precision))
+
+    def generate(self, documents: Iterable[str | Document], settings: GenerationSettings | None = None) -> list[Topic]:
+        """Topics of texts or documents.
+
+        Args:
+            documents: Texts, whose ids become "1", "2", ..., or Document records.
+            settings: How to generate; the defaults are deterministic.
+
+        Returns:
+            One Topic for each document, in the same order.
+
+        Raises:
+            UserError: When a document is neither text nor Document.
+        """
+        return [topic for topics in self.windows(_documents(documents), settings) for topic in topics]
+
+    def windows(
+        self, documents: Iterable[Document], settings: GenerationSettings | None = None
+    ) -> Iterator[list[Topic]]:
+        """As ``generate``, in lists that are ready together; holds no more than ``settings.window`` documents."""
+        settings = settings or GenerationSettings()
+        source = iter(documents)
+        size = min(FIRST_WINDOW, settings.window)
+        while window := list(islice(source, size)):
+            yield self._window(window, settings)
+            size = min(2 * size, settings.window)
+
+    def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
+        prompts = self._encoder.encode([document.text for document in documents])
+        readable = [bool(self._encoder.fold(document.text)) for document in documents]
+        # Equal documents have equal topics: each prompt is run once.
+        unique = list(dict.fromkeys(p.ids for p, full in zip(prompts, readable, strict=True) if full))
+        completions = dict(zip(unique, self.engine.generate(unique, settings), strict=True)) if unique else {}
+        return [
+            self._topic(document, prompt, completions[prompt.ids] if full else [], settings)
+            for document, prompt, full in zip(documents, prompts, readable, strict=True)
+        ]
+
+    def _topic(
+        self, document: Document, prompt: EncodedPrompt, completions: Sequence[Completion], settings: GenerationSettings
+    ) -> Topic:
+        def topic(kept: Sequence[RankedTopic], status: Status) -> Topic:
+            return Topic(
+                id=document.id,
+                topic=kept[0].topic if kept else "",
+                score=kept[0].score if kept else None,
+                status=status,
+                source=document.source,
+                position=document.position,
+                topics=tuple(kept) if settings.topics > 1 else (),
+                text=document.text,
+                columns=document.columns,
+            )
+
+        if not completions:
+            return topic([], "empty")
+        texts = [clean(self.model.tokenizer.decode(c.ids), finished=c.finished) for c in completions]
+        ranked = [RankedTopic(text, c.score) for text, c in zip(texts, completions, strict=True) if text]
+        if not ranked:
+            ranked = [RankedTopic(fallback(document.text), completions[0].score)]
+        kept = [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
+        return topic(kept, "truncated" if document.cut or prompt.truncated else "ok")
+
+
+def _documents(documents: Iterable[str | Document]) -> Iterator[Document]:
+    if isinstance(documents, str):
+        raise UsageError("generate takes a list of texts; for one text write generate([text])")
+    for number, document in enumerate(documents, 1):
+        if isinstance(document, str):
+            yield Document(id=str(number), text=document, position=number)
+        elif isinstance(document, Document):
+            yield document
+        else:
+            raise UserError(f"document {number} is of type {type(document).__name__}, not str or Document")

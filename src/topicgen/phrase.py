@@ -1,0 +1,92 @@
+"""What a model wrote in, a topic out: one line, without quotes, markers or loose ends."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+_MARKER = re.compile(r"^\s*(#+\s*)?(response|topic|title|answer)\s*:\s*", re.IGNORECASE)
+_BULLET = re.compile(r"^\s*(?:[-*•–—]|\d{1,2}[.)])\s+")
+_QUOTES = "\"'`“”‘’«»„"
+_TRAILING = " \t.,;:!?…-–—/|"
+_LOOSE_END = re.compile(
+    r"\s+(a|an|and|as|at|based|between|by|for|from|in|into|of|on|or|over|the|to|under|using|via|with|without)$",
+    re.IGNORECASE,
+)
+_JOINERS = "\u200d\u200c"
+_HALF = "\ufffd"  # what a character becomes when the model wrote only some of its bytes
+_LONGEST = 4_096  # characters of an answer that are looked at; a topic is far shorter
+_FALLBACK_WORDS = 6
+_FALLBACK_CHARACTERS = 80
+
+
+def _visible(text: str) -> str:
+    """Text without control and format characters, which hide or reorder what follows; joiners of emoji stay."""
+    return "".join(
+        " " if c.isspace() else c
+        for c in text
+        if c.isspace() or c in _JOINERS or not (c == _HALF or unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co"))
+    )
+
+
+def _balanced(text: str) -> str:
+    """Cuts at a bracket that never closes."""
+    for opening, closing in ("()", "[]", "{}"):
+        if text.count(opening) > text.count(closing):
+            text = text[: text.rindex(opening)]
+    return text
+
+
+def _bare(text: str) -> str:
+    """Text without quotes at its ends and punctuation at its end."""
+    before = None
+    while text != before:
+        before = text
+        text = text.strip(_QUOTES + _JOINERS + " ").rstrip(_TRAILING)
+    return text
+
+
+def clean(raw: str, *, finished: bool = True) -> str:
+    """The topic in a model's answer; empty when there is none.
+
+    Args:
+        raw: The answer.
+        finished: Whether the model ended the answer itself; if not, its loose end ("... of the") is dropped.
+    """
+    for line in raw[:_LONGEST].splitlines():
+        text = " ".join(_visible(line).split())
+        before = None
+        while text != before:
+            before = text
+            text = _bare(_balanced(_BULLET.sub("", _MARKER.sub("", text))))
+            if not finished:
+                text = _LOOSE_END.sub("", text)
+        if any(c.isalnum() for c in text):
+            return text
+    return ""
+
+
+def fallback(document: str) -> str:
+    """A topic for a non-empty document when the model wrote none: its first words, or what it consists of."""
+    words = " ".join(_visible(document).split()[:_FALLBACK_WORDS])[:_FALLBACK_CHARACTERS]
+    return _bare(words) or words.strip(_JOINERS + " ") or "no words"
+
+
+def _key(topic: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", topic.casefold())) or frozenset({topic})
+
+
+def distinct(topics: Iterable[str], count: int) -> Iterator[int]:
+    """Indices of up to ``count`` topics with different words, in order; unlike topics go before like ones.
+
+    Two topics are alike when they share more than half of all their words (Jaccard similarity).
+    """
+    keys = [_key(topic) for topic in topics]
+    first = {key: number for number, key in reversed(list(enumerate(keys)))}
+    candidates = sorted(first.values())
+    chosen: list[int] = []
+    for number in candidates:
+        alike = (len(keys[number] & keys[other]) / len(keys[number] | keys[other]) > 0.5 for other in chosen)
+        if len(chosen) < count and not any(alike):
+            chosen.append(number)
+    chosen += [number for number in candidates if number not in chosen][: count - len(chosen)]
+    yield from sorted(chosen)

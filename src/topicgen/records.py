@@ -1,0 +1,63 @@
+"""The records that pass along the pipeline: documents in, topics out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["ok", "empty", "truncated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One input text.
+
+    Attributes:
+        id: Stable name, unique within one input.
+        text: The text as it was read; may be empty.
+        source: Where it came from: a path as the user gave it, ``-`` for standard input, or ``memory``.
+        position: 1-based number of the paragraph, line, row or file within its source.
+        columns: Input columns that the user asked to keep.
+        cut: Whether the reader dropped the end of an over-long text.
+    """
+
+    id: str
+    text: str
+    source: str = "memory"
+    position: int = 1
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RankedTopic:
+    """One of several topics of a document, and the model's mean probability of its tokens (0 to 1)."""
+
+    topic: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """The topic that a model wrote for one document.
+
+    Attributes:
+        id: The document's id.
+        topic: One line of text; empty only when ``status`` is ``empty``.
+        score: Geometric mean of the probabilities of the topic's tokens and of its end, 0 to 1; None when empty.
+        status: ``ok``; ``empty`` for a document without text; ``truncated`` when its end was not read.
+        source: The document's source.
+        position: The document's position.
+        topics: All distinct topics, best first, when more than one was asked for; else empty.
+        text: The document's text.
+        columns: The document's kept columns.
+    """
+
+    id: str
+    topic: str
+    score: float | None
+    status: Status
+    source: str
+    position: int
+    topics: tuple[RankedTopic, ...] = ()
+    text: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,77 @@
+"""The pipeline rule: a file imports only from files above it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import topicgen
+
+ORDER = """
+version errors records config cache
+quarantine sources streams units ids columns tables parquet reader
+rows outputs parquet_output terminal writer
+prompt models phrase
+engines.base engines.ct2_weights engines.ct2 engines
+generate progress job metrics doctor cli __main__
+""".split()
+
+SOURCE = Path(topicgen.__file__).parent
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {name: path for path in SOURCE.rglob("*.py") if (name := module_of(path))}
+
+
+def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from run_time_nodes(other)
+            continue
+        yield child
+        yield from run_time_nodes(child)
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Modules of topicgen that a file imports, wherever in it."""
+    for node in run_time_nodes(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            within = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name.removeprefix("topicgen.") in FILES else str(node.module) for name in within]
+        else:
+            continue
+        yield from (name.removeprefix("topicgen").lstrip(".") for name in names if name.split(".")[0] == "topicgen")
+
+
+def test_order_names_every_module_once() -> None:
+    assert sorted(ORDER) == sorted(FILES)
+
+
+def test_imports_point_up_the_pipeline() -> None:
+    wrong = [
+        f"{name} imports {other or 'topicgen'}"
+        for name in ORDER
+        for other in imported(ast.parse(FILES[name].read_text(encoding="utf-8")))
+        if not other or ORDER.index(other) >= ORDER.index(name)
+    ]
+    assert wrong == []
+
+
+def test_imports_are_seen_wherever_they_stand() -> None:
+    code = """
+import topicgen.cli
+from topicgen import reader, UserError
+if TYPE_CHECKING:
+    from topicgen.writer import Writer
+def f():
+    from topicgen.engines.ct2 import CT2Engine
+"""
+    assert list(imported(ast.parse(code))) == ["cli", "reader", "", "engines.ct2"]
