@@ -2,9 +2,9 @@
 
     python mini/adapt.py --base build/base --labels build/labels.jsonl --corpus build/corpus --out build/mini --folds 5
 
-Every fold is scored on rows that its models never saw; the written model is then fitted to all rows. Some rows of
-general text with the core of their title as topic are rehearsed, so that other domains are not forgotten. Several
-models that differ only in their seed are averaged into one (model soup, Wortsman et al. 2022).
+Every fold is scored on rows that its models never saw; the written model is then fitted to all rows. Some general
+texts, with the core of their title as topic, are rehearsed so that other domains are not forgotten. Several models that
+differ only in their seed are averaged into one (model soup, Wortsman et al. 2022).
 """
 
 import argparse
@@ -18,7 +18,8 @@ import model as mini
 import numpy as np
 import torch
 from rows import core, encode, fill, pack, place
-from tokenizer import TOPIC, read_shard
+from shards import read_shard, text_hash
+from tokenizer import TOPIC
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
@@ -52,18 +53,27 @@ def rehearsal_pairs(corpus: Path, count: int) -> list[Pair]:
     return random.Random(0).sample(pairs, min(count, len(pairs)))
 
 
-def tune(base, tokenizer, pairs: list[Pair], rehearsal: list[Pair], args, seed: int):
+def general_pairs(labels: Path, corpus: Path) -> list[Pair]:
+    """Texts of the corpus with the topics written for this project, which are kept by the hash of their text."""
+    topics = dict(line.split("\t") for line in labels.read_text(encoding="utf-8").splitlines()[1:])
+    rows = (row for path in sorted(corpus.glob("corpus-*.jsonl.xz")) for row in read_shard(path))
+    pairs = [(row["text"], TOPIC, topics[h]) for row in rows if (h := text_hash(row["text"])) in topics]
+    if len(pairs) < len(topics):
+        print(f"only {len(pairs)} of {len(topics)} labelled general texts are in {corpus}")
+    return pairs
+
+
+def tune(base, tokenizer, pairs: list[Pair], general: list[Pair], args, seed: int):
     """One model fitted to the pairs: AdamW, linear decay, loss on topic tokens (and a little on the text)."""
     device = base.device
     model = copy.deepcopy(base)
     trainer = mini.Trainer(model, compiled=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.95), weight_decay=args.weight_decay)
     rng = random.Random(seed)
-    extra = min(len(rehearsal), int(args.rehearsal * len(pairs)))
-    steps_an_epoch = -(-(len(pairs) + extra) // args.batch_rows)
-    total, step = steps_an_epoch * args.epochs, 0
+    extra = min(len(general), int(args.rehearsal * len(pairs)))
+    total, step = -(-(len(pairs) + extra) // args.batch_rows) * args.epochs, 0
     for _ in range(args.epochs):
-        chosen = pairs + rng.sample(rehearsal, extra)
+        chosen = pairs + rng.sample(general, extra)
         rng.shuffle(chosen)
         for first in range(0, len(chosen), args.batch_rows):
             rows = place(*pack(*encode(tokenizer, chosen[first : first + args.batch_rows])), str(device))
@@ -80,8 +90,8 @@ def tune(base, tokenizer, pairs: list[Pair], rehearsal: list[Pair], args, seed: 
     return model.eval()
 
 
-def soup(base, tokenizer, pairs: list[Pair], rehearsal: list[Pair], args):
-    models = [tune(base, tokenizer, pairs, rehearsal, args, args.seed + k) for k in range(args.soup)]
+def soup(base, tokenizer, pairs: list[Pair], general: list[Pair], args):
+    models = [tune(base, tokenizer, pairs, general, args, args.seed + k) for k in range(args.soup)]
     with torch.no_grad():
         for group in zip(*(m.parameters() for m in models), strict=True):
             group[0].copy_(torch.stack([p.data for p in group]).mean(0))
@@ -117,7 +127,7 @@ def score(predictions: list[str], references: list[str]) -> dict[str, list[float
     return {n: [f(p, r) for p, r in zip(predictions, references, strict=True)] for n, f in SCORES.items()}
 
 
-def cross_validate(base, tokenizer, labels: list[dict], rehearsal: list[Pair], args) -> list[str]:
+def cross_validate(base, tokenizer, labels: list[dict], general: list[Pair], args) -> list[str]:
     """Out-of-fold predictions of every labelled row; folds by position after a seeded shuffle."""
     order = list(range(len(labels)))
     random.Random(args.seed).shuffle(order)
@@ -125,7 +135,7 @@ def cross_validate(base, tokenizer, labels: list[dict], rehearsal: list[Pair], a
     for fold in range(args.folds):
         held = order[fold :: args.folds]
         seen = [(labels[i]["text"], TOPIC, labels[i]["topic"]) for i in order if i not in set(held)]
-        model = soup(base, tokenizer, seen, rehearsal, args)
+        model = soup(base, tokenizer, seen, general, args)
         for i, topic in zip(held, write_topics(model, tokenizer, [labels[i]["text"] for i in held]), strict=True):
             predictions[i] = topic
     return predictions
@@ -155,9 +165,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--folds", type=int, default=5, help="0: no cross-validation")
     parser.add_argument("--lr", type=float, nargs="+", default=[2e-4])
-    parser.add_argument("--epochs", type=int, nargs="+", default=[5])
-    parser.add_argument("--soup", type=int, nargs="+", default=[3])
-    parser.add_argument("--rehearsal", type=float, nargs="+", default=[0.5], help="general rows per labelled row")
+    parser.add_argument("--epochs", type=int, nargs="+", default=[4])
+    parser.add_argument("--soup", type=int, nargs="+", default=[5])
+    parser.add_argument("--rehearsal", type=float, nargs="+", default=[0.5], help="general texts per labelled row")
+    parser.add_argument("--general-labels", type=Path, help="general_topics.tsv: rehearse these instead of titles")
     parser.add_argument("--text-weight", type=float, nargs="+", default=[0.0])
     parser.add_argument("--weight-decay", type=float, nargs="+", default=[0.1])
     parser.add_argument("--batch-rows", type=int, nargs="+", default=[16])
@@ -170,15 +181,17 @@ def main() -> None:
     base = LlamaForCausalLM.from_pretrained(args.base, dtype=torch.float32).to(args.device)
     labels = [json.loads(line) for line in args.labels.read_text(encoding="utf-8").splitlines()]
     references = [row["topic"] for row in labels]
-    rehearsal = rehearsal_pairs(args.corpus, 4000)
-    zero = write_topics(base, tokenizer, [row["text"] for row in labels])
-    print("RESULT", json.dumps({"before adaptation": summary(zero, references)}), flush=True)
+    labelled = args.general_labels
+    general = general_pairs(labelled, args.corpus) if labelled else rehearsal_pairs(args.corpus, 4000)
+    if args.folds:
+        zero = write_topics(base, tokenizer, [row["text"] for row in labels])
+        print("RESULT", json.dumps({"before adaptation": summary(zero, references)}), flush=True)
     best: tuple[float, dict, list[str]] | None = None
     for values in itertools.product(*(getattr(args, name) for name in grid)):
         one = argparse.Namespace(**{**vars(args), **dict(zip(grid, values, strict=True))})
         settings = dict(zip(grid, values, strict=True))
         if args.folds:
-            predictions = cross_validate(base, tokenizer, labels, rehearsal, one)
+            predictions = cross_validate(base, tokenizer, labels, general, one)
             print("RESULT", json.dumps({**settings, **summary(predictions, references)}), flush=True)
             mean = bootstrap(score(predictions, references)["rouge1"]).mean
             if best is None or mean > best[0]:
@@ -187,7 +200,7 @@ def main() -> None:
             best = (0.0, settings, [])
     if args.out and best:
         one = argparse.Namespace(**{**vars(args), **best[1]})
-        model = soup(base, tokenizer, [(r["text"], TOPIC, r["topic"]) for r in labels], rehearsal, one)
+        model = soup(base, tokenizer, [(r["text"], TOPIC, r["topic"]) for r in labels], general, one)
         mini.save(model, args.out)
         tokenizer.save(str(args.out / "tokenizer.json"))
         (args.out / "predictions.json").write_text(json.dumps({"settings": best[1], "out_of_fold": best[2]}, indent=0))

@@ -7,9 +7,6 @@ text, so that the split does not depend on the order or number of the input file
 """
 
 import argparse
-import hashlib
-import json
-import lzma
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from shards import Row, text_hash, write_shard
 
 HELD_OUT = {"arxiv": 2000, "reuters": 200, "digitalgov": 120, "18f": 60, "reddit": 260}
 MAX_CHARACTERS = 4500  # about 1,000 tokens, the context of the model
@@ -27,15 +25,11 @@ def fold(text: str) -> str:
     return " ".join(text.split())
 
 
-def rank(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8, person=b"mini").hexdigest()
-
-
 def domain_of(source: str) -> str:
     return source.split("/")[0].lower()
 
 
-def arxiv_rows(paths: list[Path]) -> Iterator[dict[str, str]]:
+def arxiv_rows(paths: list[Path]) -> Iterator[Row]:
     for path in paths:
         for batch in pq.ParquetFile(path).iter_batches(columns=["title", "abstract", "categories"]):
             for row in batch.to_pylist():
@@ -47,7 +41,7 @@ def arxiv_rows(paths: list[Path]) -> Iterator[dict[str, str]]:
                 }
 
 
-def general_rows(paths: list[Path]) -> Iterator[dict[str, str]]:
+def general_rows(paths: list[Path]) -> Iterator[Row]:
     for path in paths:
         for row in pq.read_table(path, columns=["source", "title", "text"]).to_pylist():
             title = fold(TICKER.sub("", row["title"])) if row["source"] == "reuters" else fold(row["title"])
@@ -59,14 +53,14 @@ def general_rows(paths: list[Path]) -> Iterator[dict[str, str]]:
             }
 
 
-def usable(row: dict[str, str]) -> bool:
+def usable(row: Row) -> bool:
     """Titles of one to 30 words over texts that say more than the title does."""
     return 0 < len(row["title"].split()) <= 30 and len(row["text"]) > max(100, len(row["title"]))
 
 
-def split(rows: list[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def split(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     """Shuffles by hash, drops repeated texts, and takes each domain's first rows as held out."""
-    by_hash = {rank(row["text"]): row for row in rows if usable(row)}
+    by_hash = {text_hash(row["text"]): row for row in rows if usable(row)}
     left = Counter(HELD_OUT)
     train, held_out = [], []
     for key in sorted(by_hash):
@@ -77,12 +71,6 @@ def split(rows: list[dict[str, str]]) -> tuple[list[dict[str, str]], list[dict[s
         else:
             train.append(row)
     return train, held_out
-
-
-def write_shard(path: Path, rows: list[dict[str, str]]) -> int:
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    path.write_bytes(lzma.compress(lines.encode(), preset=9))
-    return path.stat().st_size
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The architecture of mini, and how its weights are written."""
 
 import inspect
+import itertools
 from pathlib import Path
 
 import torch
@@ -57,10 +58,11 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bounds: torch.Tens
     """Causal attention within each document; q, k, v: (tokens, heads, size)."""
     if q.is_cuda:
         return varlen_attn(q, k, v, bounds, bounds, CONTEXT, CONTEXT, **CAUSAL)
-    document = torch.searchsorted(bounds[1:].contiguous(), torch.arange(len(q)), right=True)
-    mask = (document[:, None] == document[None]).tril()
+    edges = bounds.unique().tolist()
+    parts = [slice(first, last) for first, last in itertools.pairwise(edges)]
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)[0].transpose(0, 1)
+    done = [F.scaled_dot_product_attention(q[:, :, p], k[:, :, p], v[:, :, p], is_causal=True) for p in parts]
+    return torch.cat(done, dim=2)[0].transpose(0, 1)
 
 
 def block(x, cos, sin, bounds, size, norm1, wq, wk, wv, wo, norm2, gate, up, down):
@@ -111,9 +113,12 @@ class Trainer:
             w = (a.q_proj.weight, a.k_proj.weight, a.v_proj.weight, a.o_proj.weight)
             f = (m.gate_proj.weight, m.up_proj.weight, m.down_proj.weight)
             x = self.block(x, cos, sin, batch.bounds, self.size, norms[0], *w, norms[1], *f)
-        target = torch.roll(batch.ids, -1)
-        summed = self.head(x, inner.norm.weight, inner.embed_tokens.weight, target, batch.weight)
-        return summed, batch.weight.sum()
+        target, weight = torch.roll(batch.ids, -1), batch.weight
+        if self.head is head:  # without a compiled graph, shapes may vary: only tokens that count need logits
+            counted = weight > 0
+            x, target, weight = x[counted], target[counted], weight[counted]
+        summed = self.head(x, inner.norm.weight, inner.embed_tokens.weight, target, weight)
+        return summed, weight.sum()
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> None:

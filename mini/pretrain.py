@@ -15,7 +15,8 @@ import model as mini
 import numpy as np
 import torch
 from rows import CONTEXT, Rows, cut, encode, epochs, fill, load_corpus, pack, place
-from tokenizer import TITLE, read_shard
+from shards import read_shard
+from tokenizer import TITLE
 from tokenizers import Tokenizer
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizer import BOS, EOS, TITLE, TOPIC, read_shard
+from shards import read_shard
+from tokenizer import BOS, EOS, TITLE, TOPIC
 from tokenizers import Tokenizer
 
 CONTEXT = 1024

@@ -4,11 +4,10 @@ python mini/tokenizer.py --corpus build/corpus --out build/tokenizer.json
 """
 
 import argparse
-import json
-import lzma
 from collections.abc import Iterator
 from pathlib import Path
 
+from shards import read_shard
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 # The pattern of Llama 3's tokenizer (Meta's `llama-models`, llama3/tokenizer.py).
@@ -24,11 +23,6 @@ BOS, EOS, PAD, TITLE, TOPIC, KEYPHRASES = SPECIAL_TOKENS = [
     "<|topic|>",
     "<|keyphrases|>",
 ]
-
-
-def read_shard(path: Path) -> Iterator[dict[str, str]]:
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
 
 
 def texts(paths: list[Path], rows_per_shard: int) -> Iterator[str]:

@@ -34,7 +34,7 @@ def test_digest_depends_on_each_file(tmp_path: Path, mini: ModelFolder, name: st
 
 @pytest.mark.parametrize("name", ["maxi", "", "./absent", "/absent/model", "a/b/c", "~/model", "nul\0", "x" * 5_000])
 def test_unknown_name_is_refused_with_what_is_needed(name: str) -> None:
-    with pytest.raises(UserError, match="no model .*: give mini, a model folder, or a hub id"):
+    with pytest.raises(UserError, match=r"no model .*: give mini, a model folder, or a hub id"):
         find_model(name)
 
 

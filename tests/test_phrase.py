@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topicgen.phrase import clean, distinct, fallback
+from topicgen.phrase import clean, distinct, fallback, support
 
 QUOTES = "\"'`“”‘’«»„"
 TRAILING = ".,;:!?…-–—/|"
 
 pieces = st.sampled_from(
     ["Topic: ", "### Response:", "- ", "1. ", '"', "“", "(", ")", "[", "…", ".", " of the", "\n", "\r", "\0", "\u202e"]
-    + ["\u2028", "\u200d", "\u200b", "\ufffd", "\ud800", "solar", "cells", "é", "电", "👩‍🚀", " "]
-)
+) | st.sampled_from(["\u2028", "\u200d", "\u200b", "\ufffd", "\ud800", "solar", "cells", "é", "电", "👩‍🚀", " "])
 answers = st.text() | st.lists(pieces, max_size=12).map("".join)
 
 
@@ -50,6 +49,8 @@ def test_cleaning_twice_changes_nothing(raw: str, finished: bool) -> None:
         ("Topic: Title: Solar Cells", "Solar Cells"),
         ("- Solar Cells", "Solar Cells"),
         ("1. Solar Cells", "Solar Cells"),
+        ("## Solar Cells", "Solar Cells"),
+        ("#solarcells", "#solarcells"),
         ('"- Solar Cells"', "Solar Cells"),
         ("Solar Cells (PV)", "Solar Cells (PV)"),
         ("Solar Cells (PV", "Solar Cells"),
@@ -142,3 +143,23 @@ def test_distinct_gives_indices_in_order_without_repeats(topics: list[str], coun
     assert len(chosen) <= count
     assert not topics or chosen[0] == 0
     assert len({topics[number] for number in chosen}) == len(chosen)
+
+
+@pytest.mark.parametrize(
+    ("topic", "share"),
+    [
+        ("Melting Glaciers", 1.0),
+        ("Glacier Melts", 1.0),
+        ("The Glacier and the Whale", 0.5),
+        ("Whales", 0.0),
+        ("", 1.0),
+        ("of the", 1.0),
+    ],
+)
+def test_support_is_the_share_of_words_that_the_document_has(topic: str, share: float) -> None:
+    assert support(topic, "Glaciers are melting; ice melts at zero degrees.") == share
+
+
+@given(st.text(), st.text())
+def test_support_is_a_share(topic: str, document: str) -> None:
+    assert 0 <= support(topic, document) <= 1

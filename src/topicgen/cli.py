@@ -109,6 +109,7 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="above 0: sample (default: 0, deterministic)",
     )
     add("--seed", type=int, default=generation.seed, metavar="N", help="seed of sampling (default: 0)")
+    add("--no-second-look", action="store_true", help="do not seek again when a topic has a word foreign to the text")
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("-o", "--output", metavar="FILE", help=".jsonl, .csv or .parquet (default: standard output)")
@@ -162,7 +163,11 @@ def run_generate(args: argparse.Namespace) -> int:
             keep=keep,
         ),
         generation=config.GenerationSettings(
-            max_topic_tokens=args.max_topic_tokens, topics=args.topics, temperature=args.temperature, seed=args.seed
+            max_topic_tokens=args.max_topic_tokens,
+            topics=args.topics,
+            temperature=args.temperature,
+            seed=args.seed,
+            second_look=not args.no_second_look,
         ),
         output=None if args.output == "-" else args.output,
         output_format=args.format,

@@ -92,6 +92,10 @@ class GenerationSettings:
     """0 takes the likeliest token each time (deterministic); above 0 samples."""
     seed: int = 0
     """Seed of sampling; without effect at temperature 0."""
+    beams: int = 1
+    """Completions for each prompt; above 1, engines find them by beam search. Generators set this as they need it."""
+    second_look: bool = True
+    """Whether a topic with a word that the document does not support is sought again by beam search."""
     batch_tokens: int | None = None
     """Prompt tokens that one batch may hold; None leaves the choice to the engine."""
     window: int = 256
@@ -101,6 +105,7 @@ class GenerationSettings:
         for name, low, high in (
             ("max_topic_tokens", 1, 256),
             ("topics", 1, 20),
+            ("beams", 1, 64),
             ("temperature", 0, 5),
             ("seed", 0, 2**31 - 1),
             ("batch_tokens", 1, 2**31),

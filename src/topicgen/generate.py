@@ -1,16 +1,22 @@
 """Documents in, topics out, in the same order and in batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from topicgen.config import GenerationSettings
 from topicgen.engines import ENGINES, Completion, Engine, Precision
 from topicgen.errors import UsageError, UserError
 from topicgen.models import ModelFolder, find_model
-from topicgen.phrase import clean, distinct, fallback
+from topicgen.phrase import clean, distinct, fallback, support
 from topicgen.prompt import EncodedPrompt, PromptEncoder
 from topicgen.records import Document, RankedTopic, Status, Topic
 
+SUPPORT_WEIGHT = 3.0  # nats of log-probability that full support by the document is worth
+DOUBTFUL_SCORE = 0.4
+SECOND_LOOK_BEAMS = 4
 FIRST_WINDOW = 32  # small at first, so that topics appear at once
 
 
@@ -75,20 +81,60 @@ class TopicGenerator:
         settings = settings or GenerationSettings()
         source = iter(documents)
         size = min(FIRST_WINDOW, settings.window)
-        while window := list(islice(source, size)):
-            yield self._window(window, settings)
+        failure = None
+        while failure is None:
+            window, failure = _read_window(source, size)
+            if window:
+                yield self._window(window, settings)
+            elif failure is None:
+                return
             size = min(2 * size, settings.window)
+        raise failure
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
         prompts = self._encoder.encode([document.text for document in documents])
         readable = [bool(self._encoder.fold(document.text)) for document in documents]
         # Equal documents have equal topics: each prompt is run once.
-        unique = list(dict.fromkeys(p.ids for p, full in zip(prompts, readable, strict=True) if full))
+        texts = {p.ids: document.text for p, document, full in zip(prompts, documents, readable, strict=True) if full}
+        unique = list(texts)
+        if settings.topics > 1:  # wider than asked for: some completions say the same in other letters
+            settings = replace(settings, beams=max(settings.beams, 2 * settings.topics + 2))
         completions = dict(zip(unique, self.engine.generate(unique, settings), strict=True)) if unique else {}
+        if settings.second_look and settings.topics == 1 and settings.temperature == 0:
+            self._look_again(texts, completions, settings)
         return [
             self._topic(document, prompt, completions[prompt.ids] if full else [], settings)
             for document, prompt, full in zip(documents, prompts, readable, strict=True)
         ]
+
+    def _text(self, completion: Completion) -> str:
+        return clean(self.model.tokenizer.decode(completion.ids), finished=completion.finished)
+
+    def _look_again(
+        self,
+        texts: Mapping[tuple[int, ...], str],
+        completions: dict[tuple[int, ...], list[Completion]],
+        settings: GenerationSettings,
+    ) -> None:
+        """Puts a likelier and better supported topic in the place of one that is doubtful.
+
+        Doubtful is a topic with a low score, or with a word that its document does not have. Candidates of a beam
+        search are compared by their whole log-probability, which favours short topics, plus a bonus for support.
+        """
+
+        def doubtful(completion: Completion, text: str) -> bool:
+            return completion.score < DOUBTFUL_SCORE or support(self._text(completion), text) < 1
+
+        again = [ids for ids, text in texts.items() if doubtful(completions[ids][0], text)]
+        found = self.engine.generate(again, replace(settings, beams=SECOND_LOOK_BEAMS)) if again else []
+        for ids, candidates in zip(again, found, strict=True):
+
+            def worth(completion: Completion, text: str = texts[ids]) -> float:
+                topic = self._text(completion)
+                likelihood = math.log(max(completion.score, sys.float_info.min)) * (len(completion.ids) + 1)
+                return likelihood + SUPPORT_WEIGHT * support(topic, text) if topic else -math.inf
+
+            completions[ids] = [max([*completions[ids], *candidates], key=worth)]
 
     def _topic(
         self, document: Document, prompt: EncodedPrompt, completions: Sequence[Completion], settings: GenerationSettings
@@ -108,12 +154,22 @@ class TopicGenerator:
 
         if not completions:
             return topic([], "empty")
-        texts = [clean(self.model.tokenizer.decode(c.ids), finished=c.finished) for c in completions]
+        texts = [self._text(completion) for completion in completions]
         ranked = [RankedTopic(text, c.score) for text, c in zip(texts, completions, strict=True) if text]
         if not ranked:
             ranked = [RankedTopic(fallback(document.text), completions[0].score)]
         kept = [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
         return topic(kept, "truncated" if document.cut or prompt.truncated else "ok")
+
+
+def _read_window(source: Iterator[Document], size: int) -> tuple[list[Document], UserError | None]:
+    """The next documents, and what kept the one after them from being read; they are good all the same."""
+    window: list[Document] = []
+    try:
+        window.extend(islice(source, size))
+    except UserError as error:
+        return window, error
+    return window, None
 
 
 def _documents(documents: Iterable[str | Document]) -> Iterator[Document]:

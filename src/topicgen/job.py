@@ -54,6 +54,7 @@ class GenerateJob:
         try:
             with open_writer(self.output, settings, force=self.force, inputs=self.inputs) as writer:
                 generator = TopicGenerator.load(self.model, **self.load_options)
+                writer.write([])  # only now that all is loaded is an earlier output given up
                 if self.verbose:
                     self.say(f"model {generator.model.name}, engine {generator.engine.name}, {self.load_options}")
                 began = time.monotonic()

@@ -24,6 +24,7 @@ class Output:
         self.path = path
         self._target = target
         self._whole = 0
+        self._started = False
         self._failed = False
         self._closed = False
 
@@ -38,6 +39,16 @@ class Output:
         except OSError as error:
             self._failed = True
             raise UserError(f"{self.name}: cannot be written: {error.strerror or error}") from None
+
+    def start(self) -> None:
+        """Gives up what the output held before; until then, closing leaves an earlier file as it was."""
+        if self._started:
+            return
+        self._started = True
+        if self.path is not None and self._target is None:
+            with self.guard():
+                if stat.S_ISREG(os.fstat(self.stream.fileno()).st_mode):
+                    os.ftruncate(self.stream.fileno(), 0)
 
     def write(self, text: str) -> int:
         """Writes text; it may stay in a buffer until ``flush``."""
@@ -78,14 +89,14 @@ class Output:
             self._settle(self.path, keep)
 
     def _settle(self, path: Path, keep: bool) -> None:
-        if self._failed and keep:
+        if self._failed and self._started and keep:
             # A row that was cut off in its middle is worse than none.
             with suppress(OSError):
                 os.truncate(path, self._whole)
         if self._target is None:
             return
         with self.guard():
-            if keep and not (self._failed and not self._whole):
+            if keep and self._started and not (self._failed and not self._whole):
                 path.replace(self._target)
             else:
                 path.unlink(missing_ok=True)
@@ -121,7 +132,7 @@ def open_file(name: str, *, in_place: bool, binary: bool, force: bool) -> Output
 def _open_stream(path: Path, binary: bool) -> IO[Any]:
     if binary:
         return path.open("wb")
-    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    return path.open("a", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _sibling(target: Path) -> Path:
@@ -134,6 +145,6 @@ def refuse_input_as_output(path: str | None, inputs: Sequence[str]) -> None:
         return
     output = Path(path)
     for given in inputs:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RuntimeError):
             if given != "-" and Path(given).resolve() == output.resolve():
                 raise UsageError(f"{path}: is also an input; choose another output")

@@ -5,16 +5,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 
 _MARKER = re.compile(r"^\s*(#+\s*)?(response|topic|title|answer)\s*:\s*", re.IGNORECASE)
-_BULLET = re.compile(r"^\s*(?:[-*•–—]|\d{1,2}[.)])\s+")
+_BULLET = re.compile(r"^\s*(?:[-*•–—#]+|\d{1,2}[.)])\s+")
 _QUOTES = "\"'`“”‘’«»„"
 _TRAILING = " \t.,;:!?…-–—/|"
-_LOOSE_END = re.compile(
-    r"\s+(a|an|and|as|at|based|between|by|for|from|in|into|of|on|or|over|the|to|under|using|via|with|without)$",
-    re.IGNORECASE,
-)
+_CONNECTING = "a an and as at based between by for from in into of on or over the to under using via with without"
+_LOOSE_END = re.compile(rf"\s+({_CONNECTING.replace(' ', '|')})$", re.IGNORECASE)
 _JOINERS = "\u200d\u200c"
-_HALF = "\ufffd"  # what a character becomes when the model wrote only some of its bytes
-_LONGEST = 4_096  # characters of an answer that are looked at; a topic is far shorter
+_HALF = "\ufffd"  # what a character becomes whose bytes were cut
+_LONGEST = 4_096  # characters of an answer that are read
 _FALLBACK_WORDS = 6
 _FALLBACK_CHARACTERS = 80
 
@@ -69,6 +67,17 @@ def fallback(document: str) -> str:
     """A topic for a non-empty document when the model wrote none: its first words, or what it consists of."""
     words = " ".join(_visible(document).split()[:_FALLBACK_WORDS])[:_FALLBACK_CHARACTERS]
     return _bare(words) or words.strip(_JOINERS + " ") or "no words"
+
+
+def support(topic: str, document: str) -> float:
+    """Share of a topic's content words that also stand in the document, 0 to 1; 1 for a topic without any.
+
+    Words of two letters and connecting words do not count. Words are compared by their first five letters, so that an
+    ending may differ.
+    """
+    stems = {word[:5] for word in re.findall(r"\w+", document.casefold())}
+    content = [w for w in re.findall(r"\w+", topic.casefold()) if len(w) > 2 and w not in _CONNECTING.split()]
+    return sum(word[:5] in stems for word in content) / len(content) if content else 1.0
 
 
 def _key(topic: str) -> frozenset[str]:

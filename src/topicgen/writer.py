@@ -36,11 +36,13 @@ class TopicSink(Protocol):
 class Writer:
     """An open output of topics; closing it, also after an error, keeps what was written."""
 
-    def __init__(self, sink: TopicSink) -> None:
+    def __init__(self, sink: TopicSink, output: Output) -> None:
         self._sink = sink
+        self._output = output
 
     def write(self, topics: Iterable[Topic]) -> None:
-        """Writes topics, in order."""
+        """Writes topics, in order; the first call, even with none, gives up an earlier file of this name."""
+        self._output.start()
         self._sink.write(topics)
 
     def close(self) -> None:
@@ -100,7 +102,7 @@ def open_writer(
         output = standard_output(stdout or sys.stdout, errors)
     else:
         output = open_file(path, in_place=known == "jsonl", binary=known == "parquet", force=force)
-    return Writer(_sink(output, settings))
+    return Writer(_sink(output, settings), output)
 
 
 def _sink(output: Output, settings: WriterSettings) -> TopicSink:

@@ -40,7 +40,7 @@ class Engine(Protocol):
     """Longest prompt, in tokens, that leaves room for a topic of the usual length."""
 
     def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
-        """Completions for each prompt, likeliest first: one, or more where ``settings.topics`` asks for them."""
+        """Completions for each prompt, likeliest first: ``settings.beams`` of them."""
         ...
 
 

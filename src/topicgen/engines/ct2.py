@@ -15,6 +15,7 @@ from topicgen.models import ModelFolder
 TOPIC_ROOM = 64  # tokens of the context that a prompt leaves free
 BATCH_TOKENS = 2048  # larger batches do not compute faster on a core, and mix more lengths
 LENGTH_SPREAD = 8
+SEARCH_SPREAD = 1  # a step costs more with several beams
 POLL_SECONDS = 0.002
 
 
@@ -51,12 +52,13 @@ class CT2Engine:
         )
 
     def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
-        """Completions for each prompt, likeliest first: one, or more where ``settings.topics`` asks for them."""
+        """Completions for each prompt, likeliest first: ``settings.beams`` of them."""
         generator = self._generator if settings.temperature == 0 else self._sampler(prompts, settings.seed)
         done: list[list[Completion]] = [[] for _ in prompts]
         running: deque[tuple[Sequence[int], Batch]] = deque()
         try:
-            for group in groups([len(prompt) for prompt in prompts], settings.batch_tokens or BATCH_TOKENS):
+            spread = LENGTH_SPREAD if settings.beams == 1 else SEARCH_SPREAD
+            for group in groups([len(prompt) for prompt in prompts], settings.batch_tokens or BATCH_TOKENS, spread):
                 start = [[self._tokens[i] for i in prompts[number]] for number in group]
                 running.append((group, Batch(generator, start, self._stop, settings)))
                 # Few batches wait in the queue, so that an interrupted run ends soon.
@@ -81,7 +83,7 @@ class CT2Engine:
         return self._open(1, self._workers)
 
 
-def groups(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+def groups(lengths: Sequence[int], batch_tokens: int, spread: int = LENGTH_SPREAD) -> Iterator[list[int]]:
     """Batches of prompts of nearly the same length, longest first; gives their indices.
 
     The library computes what all prompts of a batch have in length at once and the rest token by token, so that a
@@ -91,7 +93,7 @@ def groups(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
     group: list[int] = []
     for number in order:
         longest = lengths[group[0]] if group else 0
-        if group and ((len(group) + 1) * longest > batch_tokens or longest - lengths[number] > LENGTH_SPREAD):
+        if group and ((len(group) + 1) * longest > batch_tokens or longest - lengths[number] > spread):
             yield group
             group = []
         group.append(number)
@@ -107,10 +109,8 @@ class Batch:
         self._logprobs: list[list[float]] = [[] for _ in start]
         self._longest = settings.max_topic_tokens
         options: dict[str, Any] = {}
-        if settings.topics > 1:
-            # Wider than asked for: some completions say the same in other letters.
-            width = 2 * settings.topics + 2
-            options = {"beam_size": width, "num_hypotheses": width}
+        if settings.beams > 1:
+            options = {"beam_size": settings.beams, "num_hypotheses": settings.beams}
         else:
             options = {"callback": self._step}
         if settings.temperature > 0:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from topicgen.errors import UserError
 from topicgen.models import ModelFolder
 
-FORMAT = 1  # part of the cache key: raise it when the derived form changes
+FORMAT = 2  # part of the cache key: raise it when the derived form changes
 Array = npt.NDArray[Any]
 
 
@@ -94,6 +94,8 @@ def _rotary(config: dict[str, Any]) -> dict[str, Any]:
     types = {"linear": attention_spec.RotaryScalingType.Linear, "llama3": attention_spec.RotaryScalingType.Llama3}
     if kind not in types:
         raise UserError(f"the ct2 engine knows rotary embeddings default, linear and llama3, not {kind!r}")
+    if kind == "llama3":
+        options["original_max_position_embeddings"] = scaling["original_max_position_embeddings"]
     return {**options, "rotary_scaling_type": types[kind], "rotary_scaling_factor": scaling["factor"]}
 
 
@@ -104,6 +106,8 @@ def _specification(model: ModelFolder) -> Any:
     found = (config.get("architectures") or ["?"])[0]
     if found != "LlamaForCausalLM" or config.get("attention_bias") or config.get("mlp_bias"):
         raise UserError(f"{model.path}: the ct2 engine runs LlamaForCausalLM without biases, not {found}")
+    if config.get("hidden_act", "silu") != "silu":
+        raise UserError(f"{model.path}: the ct2 engine knows the activation silu, not {config['hidden_act']}")
     heads = model.number("num_attention_heads")
     kv_heads = model.number("num_key_value_heads", heads)
     return transformer_spec.TransformerDecoderModelSpec.from_config(
@@ -119,6 +123,20 @@ def _specification(model: ModelFolder) -> Any:
         head_dim=config.get("head_dim"),
         **_rotary(config),
     )
+
+
+def _require_fitting(model: ModelFolder, tensors: dict[str, Array]) -> None:
+    """Raises UserError where config and weights disagree, which the library would not notice."""
+    heads = model.number("num_attention_heads")
+    width = model.config.get("head_dim") or tensors["model.embed_tokens.weight"].shape[1] // heads
+    needed = {
+        "model.embed_tokens.weight": model.number("vocab_size"),
+        "model.layers.0.self_attn.q_proj.weight": heads * width,
+        "model.layers.0.self_attn.k_proj.weight": model.number("num_key_value_heads", heads) * width,
+    }
+    for name, rows in needed.items():
+        if len(tensors[name]) != rows:
+            raise UserError(f"{model.path}: {name} has {len(tensors[name])} rows, but config.json asks for {rows}")
 
 
 def _fill(spec: Any, tensors: dict[str, Array], config: dict[str, Any]) -> None:
@@ -142,6 +160,8 @@ def _fill(spec: Any, tensors: dict[str, Array], config: dict[str, Any]) -> None:
         if scaling.get("rope_type") == "llama3":
             attention.rotary_low_freq_factor = scaling["low_freq_factor"]
             attention.rotary_high_freq_factor = scaling["high_freq_factor"]
+            # The library reads the factor from the file, but its specification has no place for it.
+            vars(attention)["rotary_scaling_factor"] = np.float32(scaling["factor"])
 
 
 def vocabulary(model: ModelFolder) -> list[str]:
@@ -153,7 +173,9 @@ def vocabulary(model: ModelFolder) -> list[str]:
 def _build(model: ModelFolder, precision: str, folder: Path) -> None:
     try:
         spec = _specification(model)
-        _fill(spec, _read_tensors(model), model.config)
+        tensors = _read_tensors(model)
+        _require_fitting(model, tensors)
+        _fill(spec, tensors, model.config)
     except KeyError as error:
         raise UserError(f"{model.path}: config.json or the weights lack {error}") from None
     spec.register_vocabulary(vocabulary(model))

@@ -1,0 +1,203 @@
+"""The command line as a process: signals, pipes, terminals, and how fast it starts."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+import pytest
+from commands import PATIENCE, Command
+from passages import PASSAGES
+
+BEES = "Bees make honey from nectar."
+LONG_RUN = "\n\n".join(f"{PASSAGES[number % len(PASSAGES)]} Part {number}." for number in range(5_000))
+
+
+@contextmanager
+def started(command: Command, *arguments: str, **options: object) -> Iterator["subprocess.Popen[bytes]"]:
+    """A running command, which Ctrl-C reaches however the tests were started."""
+    process = command.start(
+        *arguments, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler), **options
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(happened: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.01)
+        assert process.returncode is None, "the run ended before it was interrupted"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGINT, 130, "topicgen: interrupted; what was written is kept\n"),
+        (signal.SIGTERM, 143, "topicgen: terminated; what was written is kept\n"),
+    ],
+)
+def test_interrupted_run_keeps_whole_rows(command: Command, number: int, code: int, said: str) -> None:
+    command.write("long.txt", LONG_RUN)
+    with started(command, "generate", "long.txt", "-o", "out.jsonl") as process:
+        out = command.folder / "out.jsonl"
+        wait_until(lambda: out.exists() and b"\n" in out.read_bytes(), process)
+        process.send_signal(number)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err.decode()) == (code, said)
+    assert time.monotonic() - began < 5
+    rows = command.rows("out.jsonl")
+    assert 0 < len(rows) < 5_000
+    assert [row["position"] for row in rows] == list(range(1, len(rows) + 1))
+    assert (command.folder / "out.jsonl").read_bytes().endswith(b"\n")
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_interrupted_run_leaves_a_table_that_can_be_read(command: Command, name: str) -> None:
+    command.write("long.txt", LONG_RUN)
+    with started(command, "generate", "long.txt", "-o", name, "-v") as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"topicgen: model mini")  # the output is open by then
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    assert err.decode() == "topicgen: terminated; what was written is kept\n"
+    assert sorted(path.name for path in command.folder.iterdir()) == sorted(["long.txt", name])
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "table"])
+def test_reader_that_leaves_early_ends_the_run_quietly(command: Command, form: str) -> None:
+    command.write("long.txt", LONG_RUN)
+    with started(command, "generate", "long.txt", "--format", form) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(PATIENCE) == 0
+    assert err == b""
+
+
+def test_rows_come_before_the_input_ends(command: Command) -> None:
+    with started(command, "generate", "-", stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n\n".join(PASSAGES[:40]).encode())
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["position"] == 1
+        process.stdin.close()
+        assert len(process.stdout.read().splitlines()) == 39
+
+
+def shown(terminal: int) -> str:
+    """All that was written to a terminal until its other side was closed."""
+    parts = []
+    with suppress(OSError):  # what Linux raises at the end
+        while part := os.read(terminal, 1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
+def on_a_terminal(command: Command, stream: str, *arguments: str) -> tuple[str, str]:
+    """Runs a command with one stream on a terminal; returns what that showed, and what the other stream got."""
+    ours, theirs = pty.openpty()
+    other = "stdout" if stream == "stderr" else "stderr"
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    with (command.folder / "other").open("w+b") as file:
+        streams: dict[str, int | IO[bytes]] = {stream: theirs, other: file}
+        with started(command, *arguments, env=environment, **streams) as process:
+            os.close(theirs)
+            text = shown(ours)
+            assert process.wait(PATIENCE) == 0
+    os.close(ours)
+    return text, (command.folder / "other").read_text()
+
+
+def test_progress_on_a_terminal_shows_documents_per_second(command: Command) -> None:
+    command.write("a.txt", "\n\n".join(f"{text} {number}." for number in range(4) for text in PASSAGES))
+    bar, out = on_a_terminal(command, "stderr", "generate", "a.txt", "--max-topic-tokens", "4")
+    assert re.search(r"\d+\.\d/s", bar)
+    assert f"/{4 * len(PASSAGES)}" in bar
+    assert len(out.splitlines()) == 4 * len(PASSAGES)
+
+
+def test_quiet_run_shows_no_progress(command: Command) -> None:
+    command.write("a.txt", BEES)
+    assert on_a_terminal(command, "stderr", "generate", "a.txt", "-q")[0] == ""
+
+
+def test_no_progress_where_stderr_is_no_terminal(command: Command) -> None:
+    command.write("a.txt", BEES)
+    assert command.run("generate", "a.txt").err == ""
+
+
+def test_topics_on_a_terminal_are_a_table(command: Command) -> None:
+    command.write("a.txt", f"{BEES}\n\n\u202eCats \x1b[31msleep.")
+    table, err = on_a_terminal(command, "stdout", "generate", "a.txt")
+    assert err == ""
+    lines = table.splitlines()
+    assert "Topic" in lines[0]
+    assert BEES in table
+    assert "\u202e" not in table
+    assert "\x1b[31m" not in table
+
+
+# How fast it starts
+
+
+REPORT = """
+import atexit
+heavy = {"torch", "transformers", "numpy", "ctranslate2", "pyarrow", "tokenizers", "rich"}
+atexit.register(lambda: sys.stderr.write(" ".join(sorted(heavy & set(sys.modules)))))
+"""
+
+
+def best_of_three(run: Callable[[], object]) -> float:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("line", ["--help", "generate --help", "doctor --help", "--version"])
+def test_help_imports_nothing_heavy(command: Command, line: str) -> None:
+    result = command.run(*line.split(), wrapper=REPORT)
+    assert (result.code, result.err) == (0, "")
+    assert "topicgen" in result.out
+
+
+def test_help_comes_within_half_a_second(command: Command) -> None:
+    assert best_of_three(lambda: command.run("--help")) < 0.5
+
+
+def test_generate_imports_no_torch(command: Command) -> None:
+    command.write("a.txt", BEES)
+    result = command.run("generate", "a.txt", wrapper=REPORT)
+    assert len(result.rows) == 1
+    assert result.err == "ctranslate2 numpy tokenizers"
+
+
+def test_first_topic_comes_within_two_seconds(command: Command) -> None:
+    command.write("a.txt", f"{BEES}\n")
+
+    def run() -> None:
+        with started(command, "generate", "a.txt") as process:
+            assert process.stdout is not None
+            assert process.stdout.readline()
+            process.wait(PATIENCE)
+
+    assert best_of_three(run) < 2

@@ -1,0 +1,52 @@
+"""The list of faults: where each one is tested."""
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+COVERED = {
+    1: "test_cli_faults.py 1 BOM",
+    2: "test_cli_faults.py 2 UTF-16",
+    3: "test_cli_faults.py test_fault_3_",
+    4: "test_cli_faults.py 4 NUL",
+    5: "test_cli_faults.py test_fault_5_",
+    6: "test_cli_faults.py 6 emoji",
+    7: "test_cli_faults.py 7 right-to-left override",
+    8: "test_cli_faults.py 8 empty file",
+    9: "test_cli_faults.py test_fault_9_",
+    10: "test_cli_faults.py test_fault_10_",
+    11: "test_cli_faults.py test_fault_11_",
+    12: "test_cli_faults.py test_fault_12_",
+    13: "test_cli_faults.py 13 duplicate ids",
+    14: "test_cli_faults.py 14 ragged CSV",
+    15: "test_cli_faults.py 15 broken JSONL",
+    16: "test_cli_faults.py test_fault_16_",
+    17: "test_cli_faults.py 17 nulls",
+    18: "test_cli_faults.py 18 number as text",
+    19: "test_cli_faults.py test_fault_19_",
+    20: "test_reader.py bomb",
+    21: "test_cli_errors.py pipe.txt: a named pipe",
+    22: "test_cli_faults.py 22 deep JSON",
+    23: "test_prompt.py test_markers_in_a_document_are_plain_text",
+    24: "test_cli_faults.py test_fault_23_and_24_",
+    25: "test_phrase.py test_hostile_answers_take_bounded_time",
+    35: "test_models.py test_pickled_weights_are_refused",
+    36: "test_models.py test_config_that_asks_for_code_of_the_model_is_refused",
+    40: "test_cli_errors.py test_full_disk_behind_standard_output_is_one_line",
+    41: "test_cli_errors.py test_wrong_invocation_is_refused_on_one_line_before_the_model_loads",
+    44: "test_cli_process.py test_interrupted_run_keeps_whole_rows",
+    45: "test_cli_process.py test_reader_that_leaves_early_ends_the_run_quietly",
+    46: "test_cli.py test_formulas_are_escaped_on_request",
+}
+
+
+def test_every_fault_of_the_input_is_listed() -> None:
+    assert set(COVERED) >= set(range(1, 26))
+
+
+@pytest.mark.parametrize(("number", "where"), COVERED.items())
+def test_listed_test_exists(number: int, where: str) -> None:
+    name, _, mark = where.partition(" ")
+    assert mark in (TESTS / name).read_text(encoding="utf-8"), number
