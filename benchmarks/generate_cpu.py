@@ -127,9 +127,7 @@ def print_table(results: list[dict[str, object]], documents: Rows) -> None:
 
     exact = next(r["topics"] for r in results if r["system"] == "ct2 float32")
     base = next(r["rate"] for r in results if r["system"] == "transformers fp32 x16")
-    print(
-        f"\n{'system':<24}{'documents/s':>12}{'ratio':>8}{'peak MB':>9}{'same as ct2 float32':>21}{'ROUGE-1 change':>16}"
-    )
+    print(f"\n{'system':<24}{'documents/s':>12}{'ratio':>8}{'peak MB':>9}{'same as ct2 float32':>21}{'ROUGE-1 +-':>16}")
     for result in results:
         topics = result["topics"]
         same = sum(a == b for a, b in zip(topics, exact, strict=True)) / len(topics)
