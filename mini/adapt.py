@@ -23,14 +23,8 @@ from tokenizer import TOPIC
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
-from topicgen.metrics import bootstrap, exact_match, rouge_l, rouge_n
+from topicgen.metrics import SCORES, bootstrap
 
-SCORES = {
-    "rouge1": lambda p, r: rouge_n(p, r, 1),
-    "rouge2": lambda p, r: rouge_n(p, r, 2),
-    "rougeL": rouge_l,
-    "exact": exact_match,
-}
 Pair = tuple[str, str, str]
 
 

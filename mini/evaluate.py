@@ -12,14 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from topicgen.baselines import constant, first_words, tfidf_words
-from topicgen.metrics import bootstrap, exact_match, rouge_l, rouge_n
-
-COLUMNS = {
-    "ROUGE-1": lambda p, r: rouge_n(p, r, 1),
-    "ROUGE-2": lambda p, r: rouge_n(p, r, 2),
-    "ROUGE-L": rouge_l,
-    "exact": exact_match,
-}
+from topicgen.metrics import SCORES, bootstrap
 
 
 def main() -> None:
@@ -42,11 +35,11 @@ def main() -> None:
     if "llama3_8b" in rows[0]:
         systems["fine-tuned Llama 3 8B, published"] = [row["llama3_8b"] for row in rows]
     print(f"{len(rows)} rows; mean [95 % bootstrap interval], percent\n")
-    print("| system | " + " | ".join(COLUMNS) + " |\n|---|" + "---|" * len(COLUMNS))
+    print("| system | " + " | ".join(SCORES) + " |\n|---|" + "---|" * len(SCORES))
     for name, predictions in systems.items():
         cells = [
             bootstrap([score(p, r) for p, r in zip(predictions, references, strict=True)]).percent()
-            for score in COLUMNS.values()
+            for score in SCORES.values()
         ]
         print(f"| {name} | " + " | ".join(cells) + " |")
 

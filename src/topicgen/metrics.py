@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,15 @@ def rouge_l(prediction: str, reference: str) -> float:
 def exact_match(prediction: str, reference: str) -> float:
     """1 when both are the same text apart from case and outer white space, else 0."""
     return float(prediction.strip().lower() == reference.strip().lower())
+
+
+SCORES: dict[str, Callable[[str, str], float]] = {
+    "rouge1": lambda prediction, reference: rouge_n(prediction, reference, 1),
+    "rouge2": lambda prediction, reference: rouge_n(prediction, reference, 2),
+    "rougeL": rouge_l,
+    "exact": exact_match,
+}
+"""The scores of one prediction against its reference, by name."""
 
 
 @dataclass(frozen=True, slots=True)

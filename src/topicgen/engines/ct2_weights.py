@@ -35,9 +35,9 @@ def ct2_folder(model: ModelFolder, precision: str, cache: Path) -> tuple[Path, t
     try:
         built.mkdir()
         _build(model, precision, built)
+        (built / "model.bin.sha256").write_text(_sha256(built / "model.bin"), encoding="ascii")
     except OSError as error:
-        raise UserError(f"{owner.name}: the model's int8 form cannot be written ({error.strerror})") from None
-    (built / "model.bin.sha256").write_text(_sha256(built / "model.bin"), encoding="ascii")
+        raise UserError(f"{owner.name}: the model's {precision} form cannot be written ({error.strerror})") from None
     if folder.exists() and not _intact(folder):  # another process may have built it meanwhile
         shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -70,6 +70,8 @@ def _read_tensors(model: ModelFolder) -> dict[str, Array]:
             entries = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
         except SafetensorError as error:
             raise UserError(f"{path}: damaged or not safetensors ({error})") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
         for name, entry in entries:
             if entry["dtype"] == "BF16":
                 array = (np.frombuffer(entry["data"], np.uint16).astype(np.uint32) << 16).view(np.float32)
@@ -81,13 +83,18 @@ def _read_tensors(model: ModelFolder) -> dict[str, Array]:
     return tensors
 
 
+def _scaling(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Kind and numbers of the scaling of rotary embeddings; older configurations keep them in ``rope_scaling``."""
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    return scaling.get("rope_type") or scaling.get("type", "default"), scaling
+
+
 def _rotary(config: dict[str, Any]) -> dict[str, Any]:
-    """Options of rotary embeddings; older configurations keep them in ``rope_theta`` and ``rope_scaling``."""
+    """Options of rotary embeddings."""
     from ctranslate2.specs import attention_spec
 
-    rope = config.get("rope_parameters") or {"rope_theta": config.get("rope_theta", 10000.0)}
-    scaling = config.get("rope_scaling") or rope
-    kind = scaling.get("rope_type") or scaling.get("type", "default")
+    rope = config.get("rope_parameters") or {}
+    kind, scaling = _scaling(config)
     options: dict[str, Any] = {"rotary_base": rope.get("rope_theta", config.get("rope_theta", 10000.0))}
     if kind == "default":
         return options
@@ -146,7 +153,7 @@ def _fill(spec: Any, tensors: dict[str, Array], config: dict[str, Any]) -> None:
     decoder.layer_norm.gamma = tensors["model.norm.weight"]
     tied = config.get("tie_word_embeddings", False)
     decoder.projection.weight = tensors["model.embed_tokens.weight" if tied else "lm_head.weight"]
-    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    kind, scaling = _scaling(config)
     for number, layer in enumerate(decoder.layer):
         prefix = f"model.layers.{number}."
         attention = layer.self_attention
@@ -157,7 +164,7 @@ def _fill(spec: Any, tensors: dict[str, Array], config: dict[str, Any]) -> None:
         layer.ffn.linear_0.weight = tensors[prefix + "mlp.gate_proj.weight"]
         layer.ffn.linear_0_noact.weight = tensors[prefix + "mlp.up_proj.weight"]
         layer.ffn.linear_1.weight = tensors[prefix + "mlp.down_proj.weight"]
-        if scaling.get("rope_type") == "llama3":
+        if kind == "llama3":
             attention.rotary_low_freq_factor = scaling["low_freq_factor"]
             attention.rotary_high_freq_factor = scaling["high_freq_factor"]
             # The library reads the factor from the file, but its specification has no place for it.
