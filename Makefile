@@ -36,7 +36,7 @@ fmt: $(DEV)/ready
 	$(DEV)/bin/ruff format .
 	$(DEV)/bin/ruff check --fix .
 
-# 10,000 examples for every reader; more than ten minutes on two cores.
+# 10,000 examples for every reader; about ten minutes.
 fuzz: $(DEV)/ready
 	HYPOTHESIS_PROFILE=fuzz $(DEV)/bin/python -m pytest tests/test_reader_properties.py tests/test_phrase.py
 
