@@ -2,7 +2,8 @@
 
     make bench-cpu            # or: python benchmarks/generate_cpu.py --data FOLDER --documents 120
 
-FOLDER may hold topics.parquet (columns abstract, topic); without it the paragraphs of data/input.txt are repeated.
+FOLDER may hold topics.parquet (columns abstract, topic), or be a file of JSON lines with text and topic; without
+either the paragraphs of data/input.txt are repeated.
 Every system runs in a process of its own, so that peak memory and cold start are its own. transformers gets its
 documents sorted by length, which wastes the least on padding: its best case. All write the likeliest token each
 time; "second-look", the default of topicgen, also seeks again where a topic is doubtful.
@@ -37,6 +38,9 @@ Rows = list[tuple[str, str | None]]
 
 def load_documents(data: Path | None, count: int) -> Rows:
     """(text, reference topic) pairs."""
+    if data and data.is_file():
+        lines = data.read_text(encoding="utf-8").splitlines()[:count]
+        return [(row["text"], row["topic"]) for row in map(json.loads, lines)]
     labelled = data / "topics.parquet" if data else None
     if labelled and labelled.is_file():
         import pyarrow.parquet as pq
@@ -139,7 +143,7 @@ def print_table(results: list[dict[str, object]], documents: Rows) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder with topics.parquet")
+    parser.add_argument("--data", type=Path, help="folder with topics.parquet, or JSON lines")
     parser.add_argument("--documents", type=int, default=120)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--system", choices=SYSTEMS, help="run only this one, and print its result as JSON")

@@ -1,23 +1,28 @@
 """Corpus shards and a tokenizer in, a pre-trained Llama that writes titles and topics out.
 
     python mini/pretrain.py --corpus build/corpus --tokenizer build/tokenizer.json --out build/base --seconds 560
+    torchrun --nproc-per-node 2 mini/pretrain.py ...     # the same on two GPUs: twice the batch
 
 Matrices learn by Muon, embeddings and norms by AdamW; the learning rate is warmed up, held, and cooled down to zero.
 The length of the run is a number of seconds, so that a rented GPU is used to the last one; log.jsonl tells the tokens.
 """
 
 import argparse
+import itertools
 import json
+import os
 import time
 from pathlib import Path
 
 import model as mini
 import numpy as np
 import torch
+import torch.distributed as dist
 from rows import CONTEXT, Rows, cut, encode, epochs, fill, load_corpus, pack, place
 from shards import read_shard
 from tokenizer import TITLE
 from tokenizers import Tokenizer
+from transformers import LlamaForCausalLM
 
 
 def optimizers(model, args: argparse.Namespace) -> list[torch.optim.Optimizer]:
@@ -50,6 +55,32 @@ def held_out_rows(args: argparse.Namespace, tokenizer: Tokenizer) -> dict[str, R
     }
 
 
+class Clock:
+    """Progress of the run from 0 to 1. With several processes that of the first, so that all end on the same step."""
+
+    def __init__(self, seconds: float, device: str) -> None:
+        self.seconds, self.device = seconds, device
+        self.started = time.time()
+        self.progress = 0.0
+
+    def restart(self) -> None:
+        self.started = time.time()
+
+    def read(self) -> None:
+        now = torch.tensor((time.time() - self.started) / self.seconds, device=self.device)
+        if dist.is_initialized():
+            dist.broadcast(now, 0)
+        self.progress = now.item()
+
+
+def average_gradients(model) -> None:
+    """Mean over all processes of each gradient, in place."""
+    if dist.is_initialized():
+        for parameter in model.parameters():
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= dist.get_world_size()
+
+
 @torch.no_grad()
 def validate(trainer: mini.Trainer, held_out: dict[str, Rows], args: argparse.Namespace) -> dict[str, float]:
     """Title loss in nats a token on held-out texts."""
@@ -70,6 +101,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="time of training, without loading and compiling")
+    parser.add_argument("--init", type=Path, help="go on from this model folder instead of random weights")
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--inner", type=int, default=1408)
@@ -80,7 +112,7 @@ def main() -> None:
     parser.add_argument("--embedding-lr", type=float, default=3e-3)
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--cooldown", type=float, default=0.4, help="share of the run")
-    parser.add_argument("--batch-tokens", type=int, default=131072)
+    parser.add_argument("--batch-tokens", type=int, default=131072, help="of each process")
     parser.add_argument("--text-weight", type=float, default=0.5)
     parser.add_argument("--target-weight", type=float, default=2.0)
     parser.add_argument("--jobs", type=int, default=16)
@@ -91,21 +123,36 @@ def main() -> None:
     args.most = (
         args.batch_tokens // 32 + args.batch_tokens // CONTEXT + 2
     )  # documents of a batch; a text has over 32 tokens
+    if "RANK" in os.environ:
+        cuda = args.device != "cpu"
+        dist.init_process_group("nccl" if cuda else "gloo")
+        args.device = f"cuda:{os.environ['LOCAL_RANK']}" if cuda else "cpu"
+        if cuda:
+            torch.cuda.set_device(args.device)
     torch.manual_seed(args.seed)
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.tokenizer))
     shards = sorted(args.corpus.glob("corpus-*.jsonl.xz"))[: args.shards]
     forms = [load_corpus(args.tokenizer, shards, form, args.device, args.jobs) for form in ("title", "topic")]
     held_out = held_out_rows(args, tokenizer)
-    model = mini.build(tokenizer, args.layers, args.width, args.inner, args.heads, args.kv_heads).to(args.device)
+    if args.init:
+        model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32).to(args.device)
+    else:
+        model = mini.build(tokenizer, args.layers, args.width, args.inner, args.heads, args.kv_heads).to(args.device)
     print(
         f"{len(forms[0].lengths)} rows, {len(forms[0].tokens):,} tokens, {model.num_parameters():,} parameters",
         flush=True,
     )
-    args.out.mkdir(parents=True, exist_ok=True)
     fit(model, forms, held_out, args)
-    mini.save(model, args.out)
-    tokenizer.save(str(args.out / "tokenizer.json"))
+    if first_process():
+        mini.save(model, args.out)
+        tokenizer.save(str(args.out / "tokenizer.json"))
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def first_process() -> bool:
+    return not dist.is_initialized() or dist.get_rank() == 0
 
 
 def fit(model, forms: list[Rows], held_out: dict[str, Rows], args: argparse.Namespace) -> None:
@@ -113,40 +160,47 @@ def fit(model, forms: list[Rows], held_out: dict[str, Rows], args: argparse.Name
     chosen = optimizers(model, args)
     groups = [group for optimizer in chosen for group in optimizer.param_groups]
     rates = [group["lr"] for group in groups]
-    source = epochs(forms, args.batch_tokens, args.seed, args.most)
-    began = started = time.time()
-    tokens, step, counted = 0, 0, 0
-    with (args.out / "log.jsonl").open("w") as log:
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    source = itertools.islice(epochs(forms, args.batch_tokens, args.seed, args.most), rank, None, world)
+    clock, began = Clock(args.seconds, args.device), time.time()
+    tokens, step, counted, running = 0, 0, 0, float("nan")
+    args.out.mkdir(parents=True, exist_ok=True)
+    with (args.out / "log.jsonl" if rank == 0 else Path(os.devnull)).open("w") as log:
 
         def record(**fields: object) -> None:
-            line = {"step": step, "tokens": tokens, "seconds": round(time.time() - started, 1), **fields}
-            log.write(json.dumps(line) + "\n")
-            log.flush()
-            print(line, flush=True)
+            if rank == 0:
+                line = {"step": step, "tokens": tokens, "seconds": round(time.time() - clock.started, 1), **fields}
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                print(line, flush=True)
 
-        record(settings={k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()})
-        while (progress := (time.time() - started) / args.seconds) < 1:
+        record(settings={k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}, processes=world)
+        while clock.progress < 1:
             for group, rate in zip(groups, rates, strict=True):
-                group["lr"] = rate * schedule(progress, step, args.warmup, args.cooldown)
+                group["lr"] = rate * schedule(clock.progress, step, args.warmup, args.cooldown)
             summed, weights = trainer.loss(
                 fill(*next(source), args.batch_tokens, args.text_weight, args.target_weight, args.most)
             )
             loss = summed / weights
             loss.backward()
+            average_gradients(model)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimizer in chosen:
                 optimizer.step()
                 optimizer.zero_grad()
             step += 1
-            tokens += args.batch_tokens
+            tokens += args.batch_tokens * world
             if step % 10 == 0:
-                running = loss.item()  # also keeps the CPU from running ahead of the GPU, and the clock honest
-            if step == 10:  # the graphs are compiled: the clock starts here
-                started, counted = time.time(), tokens
-                record(compile_seconds=round(started - began, 1), loss=round(running, 4))
+                running = loss.item()
+                if step == 10:  # the graphs are compiled: the clock starts here
+                    clock.restart()
+                    counted = tokens
+                    record(compile_seconds=round(time.time() - began, 1), loss=round(running, 4))
+                clock.read()  # waits for the GPU, which keeps the processor from running ahead and the clock honest
             if step % 200 == 0:
-                record(loss=round(running, 4), tokens_per_second=round((tokens - counted) / (time.time() - started)))
-        speed = round((tokens - counted) / (time.time() - started))
+                speed = round((tokens - counted) / (time.time() - clock.started))
+                record(loss=round(running, 4), tokens_per_second=speed)
+        speed = round((tokens - counted) / (time.time() - clock.started))
         record(loss=round(running, 4), tokens_per_second=speed, **validate(trainer, held_out, args))
 
 

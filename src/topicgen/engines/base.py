@@ -52,3 +52,12 @@ def available_threads() -> int:
         return max(1, min(cores, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):  # no control group, or "max": no quota
         return cores
+
+
+def processor_flags() -> frozenset[str]:
+    """Instruction sets of the processor in Linux's names (``avx2``, ``avx512_vnni``); empty elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), []))

@@ -1,5 +1,6 @@
 """CTranslate2 on the CPU: prompts as token ids in, completions out. Needs no torch."""
 
+import os
 import time
 import zlib
 from collections import deque
@@ -8,13 +9,13 @@ from typing import Any
 
 from topicgen.cache import cache_folder
 from topicgen.config import GenerationSettings
-from topicgen.engines.base import Completion, Precision, available_threads
+from topicgen.engines.base import Completion, Precision, available_threads, processor_flags
 from topicgen.engines.ct2_weights import ct2_folder, vocabulary
 from topicgen.models import ModelFolder
 
 TOPIC_ROOM = 64  # tokens of the context that a prompt leaves free
-BATCH_TOKENS = 2048  # larger batches do not compute faster on a core, and mix more lengths
-LENGTH_SPREAD = 8
+BATCH_TOKENS = 1024  # larger batches leave a core's cache, and mix more lengths
+LENGTH_SPREAD = 2
 SEARCH_SPREAD = 1  # a step costs more with several beams
 POLL_SECONDS = 0.002
 
@@ -41,6 +42,7 @@ class CT2Engine:
         self._generator = self._open(self._workers, 1)
 
     def _open(self, workers: int, threads_each: int) -> Any:
+        _use_vector_instructions()
         import ctranslate2
 
         return ctranslate2.Generator(
@@ -81,6 +83,16 @@ class CT2Engine:
         state = zlib.crc32(repr(prompts).encode(), seed)
         ctranslate2.set_random_seed(state & 0x7FFFFFFF)
         return self._open(1, self._workers)
+
+
+def _use_vector_instructions() -> None:
+    """Lets the library use AVX-512 where the processor has its int8 instructions: a fifth faster there.
+
+    The library keeps to AVX2 by default, because the first processors with AVX-512 slowed their clock down for it;
+    those do not have VNNI. Its choice is made once, at the first import.
+    """
+    if "avx512_vnni" in processor_flags():
+        os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")
 
 
 def groups(lengths: Sequence[int], batch_tokens: int, spread: int = LENGTH_SPREAD) -> Iterator[list[int]]:
