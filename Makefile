@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 BASE := .venv
 DEV := .venv-dev
 
-.PHONY: demo test lint fmt fuzz bench-cpu clean
+.PHONY: demo test test-browser lint fmt fuzz bench-cpu quality clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -27,6 +27,12 @@ demo: $(BASE)/ready
 test: $(DEV)/ready
 	$(DEV)/bin/python -m pytest
 
+# Debian's chromium is installed when it is missing and this is root; without it the tests are skipped.
+test-browser: $(DEV)/ready
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null && test "$$(id -u)" = 0 && apt-get update -qq \
+	&& apt-get install -qq -y --no-install-recommends chromium; } || echo "no chromium: browser tests are skipped" >&2
+	$(DEV)/bin/python -m pytest tests/browser -m browser
+
 lint: $(DEV)/ready
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/ruff check .
@@ -43,6 +49,10 @@ fuzz: $(DEV)/ready
 # Speed of the CPU engine beside transformers, in one run; DATA may hold topics.parquet, else data/input.txt is used.
 bench-cpu: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/generate_cpu.py --data $(DATA)
+
+# The quality table of the README: baselines, mini and the published predictions on the same rows.
+quality: $(DEV)/ready
+	$(DEV)/bin/python benchmarks/quality.py --data $(DATA)
 
 clean:
 	rm -rf $(BASE) $(DEV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -23,7 +23,8 @@ from tokenizer import TOPIC
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
-from topicgen.metrics import SCORES, bootstrap
+from topicgen.intervals import bootstrap
+from topicgen.metrics import SCORES
 
 Pair = tuple[str, str, str]
 
@@ -166,6 +167,7 @@ def main() -> None:
     parser.add_argument("--text-weight", type=float, nargs="+", default=[0.0])
     parser.add_argument("--weight-decay", type=float, nargs="+", default=[0.1])
     parser.add_argument("--batch-rows", type=int, nargs="+", default=[16])
+    parser.add_argument("--predictions", type=Path, help="JSON file for the out-of-fold predictions")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()
@@ -192,12 +194,13 @@ def main() -> None:
                 best = (mean, settings, predictions)
         else:
             best = (0.0, settings, [])
+    if args.predictions and best:
+        args.predictions.write_text(json.dumps({"settings": best[1], "out_of_fold": best[2]}, indent=0))
     if args.out and best:
         one = argparse.Namespace(**{**vars(args), **best[1]})
         model = soup(base, tokenizer, [(r["text"], TOPIC, r["topic"]) for r in labels], general, one)
         mini.save(model, args.out)
         tokenizer.save(str(args.out / "tokenizer.json"))
-        (args.out / "predictions.json").write_text(json.dumps({"settings": best[1], "out_of_fold": best[2]}, indent=0))
         print("RESULT", json.dumps({"written": best[1], "general": general_summary(model, tokenizer, args.corpus)}))
 
 

@@ -54,15 +54,17 @@ def test_every_command_in_the_docs_parses(page: str, call: str) -> None:
     build_parser().parse_args(shlex.split(call)[1:])
 
 
-def test_every_option_of_generate_is_documented() -> None:
-    page = (ROOT / "docs/generate.md").read_text(encoding="utf-8")
-    options = {o for a in subcommands()["generate"]._actions for o in a.option_strings if o.startswith("--")}
+@pytest.mark.parametrize(("command", "name"), [("generate", "generate"), ("evaluate", "evaluation")])
+def test_every_option_of_a_command_is_documented(command: str, name: str) -> None:
+    page = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
+    options = {o for a in subcommands()[command]._actions for o in a.option_strings if o.startswith("--")}
     undocumented = {option for option in options - {"--help"} if f"`{option}`" not in page}
     assert not undocumented
 
 
-def test_every_option_in_the_docs_exists() -> None:
-    page = (ROOT / "docs/generate.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["generate", "evaluation"])
+def test_every_option_in_the_docs_exists(name: str) -> None:
+    page = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
     options = {o for parser in subcommands().values() for a in parser._actions for o in a.option_strings}
     assert set(re.findall(r"`(--[a-z-]+)`", page)) <= options
 

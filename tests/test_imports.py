@@ -7,12 +7,16 @@ from pathlib import Path
 import topicgen
 
 ORDER = """
-version errors records config cache
+version errors extras html records config cache
 quarantine sources streams units ids columns tables parquet reader
 rows outputs parquet_output terminal writer
 prompt models phrase
 engines.base engines.ct2_weights engines.ct2 engines
-generate progress job metrics baselines doctor cli __main__
+generate progress job metrics intervals phrases baselines embed chat
+evaluation evaluation.collection evaluation.faithfulness evaluation.examples evaluation.systems evaluation.scores
+evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job
+evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command
+doctor cli __main__
 """.split()  # noqa: SIM905 - a list of words reads better
 
 SOURCE = Path(topicgen.__file__).parent

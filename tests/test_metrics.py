@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topicgen.metrics import bootstrap, exact_match, rouge_l, rouge_n, words
+from topicgen.intervals import bootstrap
+from topicgen.metrics import exact_match, rouge_l, rouge_n, stems, token_f1, word_edits, words
 
 rouge_scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="needs the package rouge_score")
 
@@ -24,6 +25,31 @@ def test_rouge_agrees_with_the_reference_implementation(prediction: str, referen
         "rougeL": rouge_l(prediction, reference),
     }
     assert ours == pytest.approx(expected, abs=1e-12)
+
+
+@given(phrases, phrases)
+def test_stemmed_rouge_agrees_with_the_reference_implementation(prediction: str, reference: str) -> None:
+    scorer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    expected = {name: score.fmeasure for name, score in scorer.score(reference, prediction).items()}
+    ours = {
+        "rouge1": rouge_n(prediction, reference, 1, stems),
+        "rouge2": rouge_n(prediction, reference, 2, stems),
+        "rougeL": rouge_l(prediction, reference, stems),
+    }
+    assert ours == pytest.approx(expected, abs=1e-12)
+
+
+def test_token_f1_by_hand() -> None:
+    assert token_f1("The solar cell!", "a Solar Cell") == 1
+    assert token_f1("solar cells", "solar cell design") == pytest.approx(2 / 5)
+    assert token_f1("", "the") == 1
+    assert token_f1("", "cell") == 0
+
+
+def test_word_edits_by_hand() -> None:
+    assert word_edits("design of solar cells", "solar cells") == (2, 2)
+    assert word_edits("", "solar cells") == (2, 2)
+    assert word_edits("Solar-cells", "solar cells") == (0, 2)
 
 
 @given(phrases, phrases)

@@ -11,10 +11,20 @@ from topicgen.version import __version__
 if TYPE_CHECKING:
     from topicgen.config import GenerationSettings
     from topicgen.errors import UserError
+    from topicgen.evaluation.comparison import evaluate
     from topicgen.generate import TopicGenerator
     from topicgen.records import Document, RankedTopic, Topic
 
-__all__ = ["Document", "GenerationSettings", "RankedTopic", "Topic", "TopicGenerator", "UserError", "__version__"]
+__all__ = [
+    "Document",
+    "GenerationSettings",
+    "RankedTopic",
+    "Topic",
+    "TopicGenerator",
+    "UserError",
+    "__version__",
+    "evaluate",
+]
 
 _HOME = {
     "Document": "records",
@@ -23,6 +33,7 @@ _HOME = {
     "Topic": "records",
     "TopicGenerator": "generate",
     "UserError": "errors",
+    "evaluate": "evaluation.comparison",
 }
 
 

@@ -17,6 +17,7 @@ from topicgen.errors import (
     EXIT_TERMINATED,
     UserError,
 )
+from topicgen.evaluation.command import add_evaluate
 from topicgen.version import __version__
 
 EPILOG = """\
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"topicgen {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands)
+    add_evaluate(commands, EPILOG)
     doctor = commands.add_parser("doctor", help="report versions, devices, models, caches and what is missing")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=run_doctor)
@@ -108,6 +110,7 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="T",
         help="above 0: sample (default: 0, deterministic)",
     )
+    add("--deterministic", action="store_true", help="compute each document alone: no neighbour changes its topic")
     add("--seed", type=int, default=generation.seed, metavar="N", help="seed of sampling (default: 0)")
     add("--no-second-look", action="store_true", help="do not seek again when a topic has a word foreign to the text")
     group = parser.add_argument_group("output")
@@ -168,6 +171,7 @@ def run_generate(args: argparse.Namespace) -> int:
             temperature=args.temperature,
             seed=args.seed,
             second_look=not args.no_second_look,
+            deterministic=args.deterministic,
         ),
         output=None if args.output == "-" else args.output,
         output_format=args.format,

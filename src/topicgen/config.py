@@ -98,6 +98,8 @@ class GenerationSettings:
     """Whether a topic with a word that the document does not support is sought again by beam search."""
     batch_tokens: int | None = None
     """Prompt tokens that one batch may hold; None leaves the choice to the engine."""
+    deterministic: bool = False
+    """Whether each document is computed alone, so that no neighbour in a batch can change its topic; slower."""
     window: int = 256
     """Documents that are read ahead and sorted by length; output keeps the input's order."""
 
@@ -116,3 +118,28 @@ class GenerationSettings:
                 raise UsageError(f"{name} must be between {low} and {high}, not {value}")
         if self.topics > 1 and self.temperature > 0:
             raise UsageError("several topics are ranked by likelihood: set temperature to 0")
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """How scores get their intervals, and how much is asked."""
+
+    samples: int = 1000
+    """Bootstrap resamples of the documents."""
+    level: float = 0.95
+    """Coverage of the intervals."""
+    seed: int = 0
+    """Seed of resamples, of the documents that people are asked about, and of the orders of stability runs."""
+    stability: int = 0
+    """Documents that each model runs again, in another order and in other batches."""
+    ask: int = 50
+    """Documents of a form for people."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("samples", 100, 100_000), ("seed", 0, 2**31 - 1), ("stability", 0, 2**31)):
+            if not low <= getattr(self, name) <= high:
+                raise UsageError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")
+        if self.ask < 1:
+            raise UsageError(f"ask must be at least 1, not {self.ask}")
+        if not 0 < self.level < 1:
+            raise UsageError(f"level must be between 0 and 1, not {self.level}")

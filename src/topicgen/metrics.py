@@ -1,13 +1,16 @@
 """Topics and their references in, scores out: pure functions over strings and numbers."""
 
 import re
+import string
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import lru_cache
 
-import numpy as np
+from topicgen.extras import require
 
 _WORD = re.compile(r"[a-z0-9]+")
+_ARTICLES = frozenset({"a", "an", "the"})
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def words(text: str) -> list[str]:
@@ -15,11 +18,29 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def stems(text: str) -> list[str]:
+    """``words`` with Porter's stemmer on those of over three letters, as Google's ``rouge_score`` does it."""
+    return [_stem(word) if len(word) > 3 else word for word in words(text)]
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Callable[[str], str]:
+    return require("nltk.stem.porter", "evaluate").PorterStemmer().stem  # type: ignore[no-any-return]
+
+
+@lru_cache(maxsize=100_000)
+def _stem(word: str) -> str:
+    return _stemmer()(word)
+
+
 def _f1(overlap: int, predicted: int, expected: int) -> float:
     return 2 * overlap / (predicted + expected) if overlap else 0.0
 
 
-def rouge_n(prediction: str, reference: str, n: int) -> float:
+Words = Callable[[str], list[str]]
+
+
+def rouge_n(prediction: str, reference: str, n: int, words: Words = words) -> float:
     """ROUGE-N F1 of one pair, 0 to 1: n-grams that both share, counted at most as often as either has them."""
     grams = []
     for text in (prediction, reference):
@@ -28,7 +49,7 @@ def rouge_n(prediction: str, reference: str, n: int) -> float:
     return _f1((grams[0] & grams[1]).total(), grams[0].total(), grams[1].total())
 
 
-def rouge_l(prediction: str, reference: str) -> float:
+def rouge_l(prediction: str, reference: str, words: Words = words) -> float:
     """ROUGE-L F1 of one pair, 0 to 1: the longest common subsequence of words."""
     left, right = words(prediction), words(reference)
     row = [0] * (len(right) + 1)
@@ -39,6 +60,31 @@ def rouge_l(prediction: str, reference: str) -> float:
             row[j] = diagonal + 1 if token == other else max(above, row[j - 1])
             diagonal = above
     return _f1(row[-1], len(left), len(right))
+
+
+def token_f1(prediction: str, reference: str) -> float:
+    """F1 over words as SQuAD's evaluation counts it (Rajpurkar et al. 2016), 0 to 1.
+
+    Lowercase, punctuation and articles removed, split at white space; two empty texts score 1.
+    """
+    left, right = (
+        Counter(w for w in text.lower().translate(_NO_PUNCTUATION).split() if w not in _ARTICLES)
+        for text in (prediction, reference)
+    )
+    if not left or not right:
+        return float(left == right)
+    return _f1((left & right).total(), left.total(), right.total())
+
+
+def word_edits(prediction: str, reference: str) -> tuple[int, int]:
+    """Insertions, deletions and replacements of words that turn the prediction into the reference, and its length.
+
+    Their ratio over a collection is the word error rate: 0 for equal texts, above 1 for predictions that are longer
+    than their references and share little with them.
+    """
+    left, right = words(prediction), words(reference)
+    edits: int = require("rapidfuzz.distance", "evaluate").Levenshtein.distance(left, right)
+    return edits, len(right)
 
 
 def exact_match(prediction: str, reference: str) -> float:
@@ -53,25 +99,3 @@ SCORES: dict[str, Callable[[str, str], float]] = {
     "exact": exact_match,
 }
 """The scores of one prediction against its reference, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A mean with the ends of its bootstrap confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def percent(self) -> str:
-        return f"{100 * self.mean:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
-
-def bootstrap(values: Sequence[float], *, samples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:
-    """Percentile bootstrap interval of a mean (Efron 1979); ``values`` has one score for each document."""
-    data = np.asarray(values, dtype=np.float64)
-    if data.size == 0:
-        raise ValueError("an interval needs at least one value")
-    draws = np.random.default_rng(seed).integers(data.size, size=(samples, data.size))
-    low, high = np.quantile(data[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(data.mean()), float(low), float(high))

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from topicgen.columns import choose_columns
 from topicgen.config import ReaderSettings
-from topicgen.errors import UsageError
+from topicgen.errors import UsageError, UserError
 from topicgen.ids import SeenIds, column_id, derived_id
 from topicgen.parquet import parquet_table
 from topicgen.quarantine import Problems, RowError
@@ -17,7 +17,7 @@ from topicgen.streams import EarlyEndError, open_bytes, read_text, spool
 from topicgen.tables import Table, csv_table, jsonl_table
 from topicgen.units import read_units
 
-__all__ = ["Problems", "check_inputs", "read_documents"]
+__all__ = ["Problems", "check_inputs", "column_names", "read_documents"]
 
 _MAX_NESTING = 100
 
@@ -70,6 +70,15 @@ def check_inputs(
         if source.path is not None:
             _check_source(source, settings, notify)
     return sources
+
+
+def column_names(path: str, settings: ReaderSettings) -> list[str]:
+    """The columns of one table, in order; raises UserError when it cannot be read or is no table."""
+    source = next(iter(find_sources([path], settings)), None)
+    if source is None or source.path is None or source.format == "text":
+        raise UserError(f"{path}: a table is needed, as .csv, .tsv, .jsonl or .parquet")
+    with _open_table(source, settings, Problems(), None) as table:
+        return list(table.header.names) if table is not None else []
 
 
 def _check_source(source: Source, settings: ReaderSettings, notify: Notify) -> None:

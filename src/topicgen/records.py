@@ -29,6 +29,25 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A document with what is known of its topic.
+
+    Attributes:
+        id: The document's id.
+        text: The document's text; may be empty.
+        references: Reference topics; more than one where several people or teachers wrote one. May be empty.
+        title: The document's own title, where it has one.
+        category: A gold category, where there is one.
+    """
+
+    id: str
+    text: str
+    references: tuple[str, ...] = ()
+    title: str | None = None
+    category: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RankedTopic:
     """One of several topics of a document, and the model's mean probability of its tokens (0 to 1)."""
 

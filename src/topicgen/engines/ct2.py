@@ -60,7 +60,8 @@ class CT2Engine:
         running: deque[tuple[Sequence[int], Batch]] = deque()
         try:
             spread = LENGTH_SPREAD if settings.beams == 1 else SEARCH_SPREAD
-            for group in groups([len(prompt) for prompt in prompts], settings.batch_tokens or BATCH_TOKENS, spread):
+            batch_tokens = 1 if settings.deterministic else settings.batch_tokens or BATCH_TOKENS
+            for group in groups([len(prompt) for prompt in prompts], batch_tokens, spread):
                 start = [[self._tokens[i] for i in prompts[number]] for number in group]
                 running.append((group, Batch(generator, start, self._stop, settings)))
                 # Few batches wait in the queue, so that an interrupted run ends soon.

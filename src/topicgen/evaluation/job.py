@@ -1,0 +1,132 @@
+"""One ``topicgen evaluate`` call: a labelled table and systems in, tables, files and a summary out."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from topicgen.baselines import BASELINES
+from topicgen.config import EvaluationSettings, GenerationSettings
+from topicgen.embed import Embedder, load_embedder
+from topicgen.errors import UsageError
+from topicgen.evaluation.comparison import compare
+from topicgen.evaluation.examples import Labelled, LabelledColumns, read_labelled, read_predictions
+from topicgen.evaluation.output import prepare_folder, print_table, write_folder
+from topicgen.evaluation.systems import System, failures, reference_systems, run_model
+from topicgen.generate import TopicGenerator
+from topicgen.reader import Problems
+from topicgen.records import Example
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class EvaluateJob:
+    """What ``topicgen evaluate`` was asked to do."""
+
+    labelled: str
+    columns: LabelledColumns = field(default_factory=LabelledColumns)
+    models: Sequence[str] = ()
+    predictions: Sequence[str] = ()
+    predictions_column: str | None = None
+    baselines: bool = False
+    training: str | None = None
+    embedder: str | None = None
+    settings: EvaluationSettings = field(default_factory=EvaluationSettings)
+    output: str | None = None
+    force: bool = False
+    load_options: dict[str, Any] = field(default_factory=dict)
+    generation: GenerationSettings = field(default_factory=lambda: GenerationSettings(deterministic=True))
+    say: Say = lambda _: None
+    warn: Say = lambda _: None
+    problems: Problems = field(default_factory=Problems)
+
+    def run(self) -> bool:
+        """Scores all systems; returns whether every document could be scored."""
+        if self.output:
+            prepare_folder(Path(self.output), self.force)
+        labelled, systems = self.systems()
+        comparison = compare(
+            systems,
+            labelled.examples,
+            data=Path(self.labelled).name,
+            embedder=self._embedder(labelled),
+            settings=self.settings,
+        )
+        print_table(comparison.summary, sys.stdout)
+        if self.output:
+            write_folder(Path(self.output), comparison, systems, labelled.examples)
+            self.say(f"written to {self.output}: metrics.json, predictions.parquet, evaluation.html")
+        return self._report(labelled, systems)
+
+    def systems(self) -> tuple[Labelled, list[System]]:
+        """Reads the table and gathers the topics of all systems, those to compare first.
+
+        Raises:
+            UserError: When nothing is to be evaluated, or two systems have one name.
+        """
+        labelled = read_labelled(self.labelled, self.columns, self.problems, self.say)
+        examples = labelled.examples
+        generators = [(name, TopicGenerator.load(name, **self.load_options)) for name in self.models]
+        found = [run_model(name, g, examples, self.generation, self.settings.stability) for name, g in generators]
+        for path in self.predictions:
+            topics = read_predictions(path, self.predictions_column, examples, self.problems, self.say)
+            found.append(System(_name_of(path), "predictions", topics, failures(topics, examples)))
+        for name, topics in labelled.predictions.items():
+            found.append(System(name, "column", topics, failures(topics, examples)))
+        if not found and not self.baselines and len(labelled.reference_columns) < 2:
+            raise UsageError("nothing to evaluate: name a --model, --predictions, a --system-column or --baselines")
+        if self.baselines:
+            found += self.baseline_systems(examples)
+        found += reference_systems(labelled.reference_columns, examples)
+        names = [system.name for system in found]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise UsageError(f"two systems are called {sorted(repeated)[0]!r}; rename one file")
+        return labelled, found
+
+    def baseline_systems(self, examples: Sequence[Example]) -> list[System]:
+        """The baselines that the examples allow; those that learn take the training table, or leave one row out."""
+        training = None
+        if self.training:
+            training = read_labelled(self.training, LabelledColumns(), self.problems, self.say).examples
+        found = []
+        learned = any(example.references for example in training or examples)
+        for name, baseline in BASELINES.items():
+            if name in ("constant", "nearest topic") and not learned:
+                continue
+            topics = baseline(examples, training)
+            if name == "title":  # scored where there is one, rather than as empty elsewhere
+                own = [e.references if e.title else () for e in examples]
+                found += [System(name, "baseline", topics, references=own)] if any(topics) else []
+            else:
+                found.append(System(name, "baseline", topics, failures(topics, examples)))
+        return found
+
+    def _embedder(self, labelled: Labelled) -> Embedder | None:
+        wanted = self.embedder != "none" and any(example.references for example in labelled.examples)
+        return load_embedder(self.embedder) if wanted else None
+
+    def _report(self, labelled: Labelled, systems: Sequence[System]) -> bool:
+        """Says what could not be scored."""
+        whole = not self.problems.failed
+        if not labelled.reference_columns:
+            self.warn(f"{self.labelled}: no reference topics (--topic-column); only what needs none was measured")
+        elif labelled.without_reference:
+            self.warn(f"{labelled.without_reference} rows without a reference topic do not count in its scores")
+            whole = False
+        for system in systems:
+            if system.failed and system.kind not in ("baseline", "references"):
+                self.warn(f"{system.name}: no topic for {system.failed} documents, scored as empty")
+                whole = False
+            for name, share in system.stability.items():
+                if name != "documents" and share < 1:
+                    self.warn(f"{system.name}: {1 - share:.1%} of the topics change ({name})")
+        for line in self.problems.summary():
+            self.warn(line)
+        return whole
+
+
+def _name_of(path: str) -> str:
+    name = Path(path).name.removesuffix(".gz")
+    return Path(name).stem or path
