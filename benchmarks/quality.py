@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from topicgen.embed import load_embedder
-from topicgen.evaluation.comparison import compare
-from topicgen.evaluation.examples import LabelledColumns, read_labelled
+from topicgen.evaluation.comparison import Comparison, compare
+from topicgen.evaluation.examples import Labelled, LabelledColumns, read_labelled
 from topicgen.evaluation.job import EvaluateJob
 from topicgen.evaluation.output import difference_lines, markdown_table, write_folder
 from topicgen.evaluation.scores import bleu, bleu_statistics
@@ -23,6 +23,7 @@ from topicgen.reader import Problems
 REPOSITORY = Path(__file__).resolve().parent.parent
 OUT_OF_FOLD = REPOSITORY / "mini/log/out_of_fold.tsv"
 PUBLISHED = "llama3_8b"
+README_METRICS = ("rouge1", "rougeL", "exact")
 
 
 def text_hash(text: str) -> str:
@@ -40,9 +41,26 @@ def out_of_fold(texts: list[str]) -> list[System]:
     return [System(f"mini ({seed})", "predictions", [row[i] for row in rows]) for i, seed in enumerate(header[1:])]
 
 
-def printed_words(topics: list[str]) -> list[str]:
-    """Topics as the published evaluation scored them: the printed form of their lists of words."""
-    return [str(topic.split()) for topic in topics]
+def quality(data: Path) -> tuple[Labelled, list[System], Comparison]:
+    """All systems of the table, scored."""
+    path = data / "topics.parquet"
+    if not path.is_file():
+        raise SystemExit(f"{path}: not there; --data names the folder with topics.parquet")
+    columns = LabelledColumns(references=("topic",), predictions=(PUBLISHED,))
+    labelled = read_labelled(str(path), columns, Problems(), lambda _: None)
+    systems = [
+        *out_of_fold([example.text for example in labelled.examples]),
+        System("fine-tuned Llama 3 8B, published", "column", labelled.predictions[PUBLISHED]),
+        *EvaluateJob(labelled=str(path), baselines=True).baseline_systems(labelled.examples),
+    ]
+    return labelled, systems, compare(systems, labelled.examples, data=path.name, embedder=load_embedder(None))
+
+
+def bleu_of_printed_lists(labelled: Labelled) -> float:
+    """BLEU, in percent, of the published predictions as they were scored: printed lists of words for text."""
+    topics = [str(topic.split()) for topic in labelled.predictions[PUBLISHED]]
+    references = [[str(example.references[0].split())] for example in labelled.examples]
+    return float(100 * bleu(bleu_statistics(topics, references).sum(axis=0)))
 
 
 def main() -> None:
@@ -54,25 +72,12 @@ def main() -> None:
         "-o", "--output", type=Path, help="folder for metrics.json, predictions.parquet, evaluation.html"
     )
     args = parser.parse_args()
-    path = args.data / "topics.parquet"
-    if not path.is_file():
-        raise SystemExit(f"{path}: not there; --data names the folder with topics.parquet")
-    columns = LabelledColumns(references=("topic",), predictions=(PUBLISHED,))
-    labelled = read_labelled(str(path), columns, Problems(), lambda _: None)
-    texts = [example.text for example in labelled.examples]
-    topics = labelled.predictions[PUBLISHED]
-    systems = [
-        *out_of_fold(texts),
-        System("fine-tuned Llama 3 8B, published", "column", topics),
-        *EvaluateJob(labelled=str(path), baselines=True).baseline_systems(labelled.examples),
-    ]
-    comparison = compare(systems, labelled.examples, data=path.name, embedder=load_embedder(None))
-    sys.stdout.write(
-        f"{len(texts)} rows, percent, 95 % bootstrap intervals\n\n{markdown_table(comparison.summary)}\n\n"
-    )
+    labelled, systems, comparison = quality(args.data)
+    kind = f"{len(labelled.examples)} rows, percent, 95 % bootstrap intervals"
+    sys.stdout.write(f"{kind}\n\n{markdown_table(comparison.summary, README_METRICS)}\n\n")
+    sys.stdout.write(f"{markdown_table(comparison.summary)}\n\n")
     sys.stdout.write("\n".join(difference_lines(comparison.summary, "rouge1")) + "\n")
-    printed = [[str(example.references[0].split())] for example in labelled.examples]
-    wrong = 100 * bleu(bleu_statistics(printed_words(topics), printed).sum(axis=0))
+    wrong = bleu_of_printed_lists(labelled)
     sys.stdout.write(f"\nBLEU of the published predictions, when printed lists of words are scored: {wrong:.1f}\n")
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,10 @@ def test_repetition_and_coverage_by_hand() -> None:
         "duplicates": 2 / 5,
         "near_duplicates": 3 / 5,
         "singletons": 3 / 4,
+        "words_p10": 1.4,
+        "words_median": 2,
+        "words_p90": 2.6,
+        "words_longest": 3,
     }
 
 

@@ -24,7 +24,8 @@ def describe_collection(topics: Sequence[str]) -> dict[str, float]:
 
     distinct: different topics, apart from case. duplicates: share of the covered documents whose topic another document
     has too. near_duplicates: the same, when topics of the same stems in any order count as one. singletons: share of
-    the distinct topics that only one document has. coverage: share of the documents with a topic.
+    the distinct topics that only one document has. coverage: share of the documents with a topic. words_*: lengths of
+    the topics in words: a tenth is at most as long as p10, a tenth at least as long as p90.
     """
     covered = [topic for topic in topics if topic.strip()]
     exact = Counter(topic.strip().casefold() for topic in covered)
@@ -39,7 +40,15 @@ def describe_collection(topics: Sequence[str]) -> dict[str, float]:
         "duplicates": repeated(exact),
         "near_duplicates": repeated(near),
         "singletons": sum(n == 1 for n in exact.values()) / len(exact) if exact else 0.0,
+        **_lengths([len(topic.split()) for topic in covered]),
     }
+
+
+def _lengths(words: Sequence[int]) -> dict[str, float]:
+    if not words:
+        return {}
+    low, middle, high = np.quantile(words, [0.1, 0.5, 0.9]).tolist()
+    return {"words_p10": low, "words_median": middle, "words_p90": high, "words_longest": max(words)}
 
 
 def agree(clusters: Sequence[str | None], categories: Sequence[str | None]) -> dict[str, float]:
