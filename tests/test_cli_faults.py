@@ -129,6 +129,14 @@ def test_quarantine_stands_beside_the_output_or_where_asked(command: Command) ->
     assert len(command.rows("bad.jsonl")) == 1
 
 
+def test_a_later_run_on_standard_output_keeps_the_bad_rows_of_an_earlier_one(command: Command) -> None:
+    for name in ("a.csv", "b.csv"):
+        command.write(name, f"id,text\n1,{BEES}\n2\n")
+        assert command.here("generate", name, "-q").code == 3
+    assert [row["source"] for row in command.rows("quarantine.jsonl")] == ["a.csv"]
+    assert [row["source"] for row in command.rows("quarantine-2.jsonl")] == ["b.csv"]
+
+
 def cut_gzip(content: str) -> bytes:
     return gzip.compress(content.encode())[:-12]
 

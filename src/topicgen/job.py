@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class GenerateJob:
     def _quarantine_path(self) -> Path:
         if self.quarantine:
             return Path(self.quarantine)
-        return Path(f"{self.output}.quarantine.jsonl" if self.output else "quarantine.jsonl")
+        return Path(f"{self.output}.quarantine.jsonl") if self.output else _free_name("quarantine")
 
     def _counter(self) -> Callable[[], int] | None:
         if "-" in self.inputs:
@@ -97,3 +98,9 @@ class GenerateJob:
             )
         elif rare:
             self.say(", ".join(rare))
+
+
+def _free_name(stem: str) -> Path:
+    """``stem.jsonl`` here, or the first ``stem-2.jsonl``, ... that is not there: no run loses rows."""
+    names = (Path(f"{stem}{f'-{number}' if number > 1 else ''}.jsonl") for number in count(1))
+    return next(path for path in names if not path.exists())

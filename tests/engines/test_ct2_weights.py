@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,15 @@ def test_damaged_form_is_built_anew(tiny: Path, own_cache: Path, damage: str) ->
     assert topic(tiny) == first
     assert weights.read_bytes() == whole
     assert [path.name for path in own_cache.iterdir()] == [folder.name]
+
+
+def test_what_a_killed_build_left_is_swept_away_after_an_hour(tiny: Path, own_cache: Path) -> None:
+    own_cache.mkdir(exist_ok=True)
+    for name, age in ((".ct2-2-dead-int8-x", 7200), (".ct2-2-alive-int8-y", 60)):
+        (own_cache / name).mkdir()
+        os.utime(own_cache / name, (time.time() - age, time.time() - age))
+    ct2_folder(find_model(str(tiny)), "int8", own_cache)
+    assert [path.name for path in own_cache.glob(".ct2-*")] == [".ct2-2-alive-int8-y"]
 
 
 def test_cache_that_cannot_be_written_is_done_without(

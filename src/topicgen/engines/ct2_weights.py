@@ -3,6 +3,8 @@
 import hashlib
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy.typing as npt
 from topicgen.errors import UserError
 from topicgen.models import ModelFolder
 
+ABANDONED = 3600  # seconds
 FORMAT = 2  # part of the cache key: raise it when the derived form changes
 Array = npt.NDArray[Any]
 
@@ -28,6 +31,7 @@ def ct2_folder(model: ModelFolder, precision: str, cache: Path) -> tuple[Path, t
         return folder, None
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        _sweep(cache)
         owner = tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache)
     except OSError:
         owner = tempfile.TemporaryDirectory(prefix="topicgen-")
@@ -45,6 +49,14 @@ def ct2_folder(model: ModelFolder, precision: str, cache: Path) -> tuple[Path, t
     except OSError:  # another process was first, or the cache is elsewhere: what was built here serves this time
         return built, owner
     return folder, None
+
+
+def _sweep(cache: Path) -> None:
+    """Drops what killed builds left in the cache; a build takes seconds, so that after an hour none goes on."""
+    for left in cache.glob(".ct2-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _sha256(path: Path) -> str:
