@@ -44,8 +44,21 @@ def test_documents_without_a_value_do_not_count() -> None:
     assert found.mean == 0.5
 
 
-def test_a_ratio_of_nothing_is_zero() -> None:
-    assert ratio_of(np.zeros((4, 2))).tolist() == [0, 0, 0, 0]
+def test_a_ratio_of_nothing_is_none() -> None:
+    assert np.isnan(ratio_of(np.zeros((4, 2)))).all()
+
+
+def test_resamples_without_a_value_do_not_widen_the_interval() -> None:
+    """Two of twenty documents count, and both score 1: about one resample in eight has neither."""
+    statistics = values_as_statistics([1.0, 1.0, *[float("nan")] * 18])
+    found = interval(statistics, mean_of, resampled_sums(statistics, samples=500, seed=0))
+    assert (found.low, found.mean, found.high) == (1, 1, 1)
+
+
+def test_a_handful_of_documents_has_no_p() -> None:
+    pair = values_as_statistics([1.0] * 9), values_as_statistics([0.0] * 9)
+    drawn = tuple(resampled_sums(one, samples=100, seed=0) for one in pair)
+    assert difference((pair[0], pair[1]), mean_of, (drawn[0], drawn[1])).p is None
 
 
 def test_a_constant_lead_is_certain_where_the_single_intervals_overlap() -> None:

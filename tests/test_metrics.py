@@ -42,7 +42,8 @@ def test_stemmed_rouge_agrees_with_the_reference_implementation(prediction: str,
 def test_token_f1_by_hand() -> None:
     assert token_f1("The solar cell!", "a Solar Cell") == 1
     assert token_f1("solar cells", "solar cell design") == pytest.approx(2 / 5)
-    assert token_f1("", "the") == 1
+    assert token_f1("The", "a") == 1
+    assert token_f1("", "the") == token_f1("", "?") == 0
     assert token_f1("", "cell") == 0
 
 
@@ -50,6 +51,7 @@ def test_word_edits_by_hand() -> None:
     assert word_edits("design of solar cells", "solar cells") == (2, 2)
     assert word_edits("", "solar cells") == (2, 2)
     assert word_edits("Solar-cells", "solar cells") == (0, 2)
+    assert word_edits("вода", "Вода и рыба") == (2, 3)
 
 
 @given(phrases, phrases)

@@ -17,9 +17,13 @@ _LONGEST_REASON = 200  # characters of what a server said
 
 @dataclass(frozen=True, slots=True)
 class ChatFailure:
-    """Why a prompt has no answer: one short line without key or password."""
+    """Why a prompt has no answer: one short line without key or password.
+
+    ``final`` is set where no other prompt would be answered either: no server, no permission, no such model.
+    """
 
     reason: str
+    final: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +138,18 @@ class ChatClient:
             choice = reply.choices[0]
             text = choice.message.content
         except self._openai.OpenAIError as error:
-            return self._failure(self._reason(error))
+            unreachable = isinstance(error, self._openai.APIConnectionError)
+            timed_out = isinstance(error, self._openai.APITimeoutError)
+            refused = getattr(error, "status_code", None) in (401, 403, 404)
+            return self._failure(self._reason(error), final=refused or (unreachable and not timed_out))
         except (ValueError, TypeError, AttributeError, IndexError):  # the client does not check what servers send
             return self._failure("did not answer with a chat completion")
         if not isinstance(text, str):  # as reasoning models do that reach the limit while they think
             return self._failure(f"answered without text (finish_reason {choice.finish_reason})")
         return text
 
-    def _failure(self, reason: str) -> ChatFailure:
-        return ChatFailure(f"{self.address} {self._server.public(reason)}")
+    def _failure(self, reason: str, final: bool = False) -> ChatFailure:
+        return ChatFailure(f"{self.address} {self._server.public(reason)}", final)
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, self._openai.APITimeoutError):

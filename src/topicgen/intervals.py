@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Aggregate = Callable[[Array], Array]
 
+FEWEST = 10  # documents; resamples of fewer differ too little to say how certain a difference is
 _BLOCK = 2_000_000  # draws at a time: memory stays linear in the number of documents
 
 
@@ -29,14 +30,14 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How much one system is above another on the same documents; p is two-sided."""
+    """How much one system is above another on the same documents; p is two-sided, None for too few documents."""
 
     difference: float
     low: float
     high: float
-    p: float
+    p: float | None
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
         return {"difference": self.difference, "low": self.low, "high": self.high, "p": self.p}
 
 
@@ -46,9 +47,9 @@ def mean_of(sums: Array) -> Array:
 
 
 def ratio_of(sums: Array) -> Array:
-    """Sum of the first statistic over the sum of the second, 0 where that is 0: (..., 2) to (...)."""
+    """Sum of the first statistic over the sum of the second, NaN where that is 0: (..., 2) to (...)."""
     numerator, denominator = sums[..., 0], sums[..., 1]
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator != 0)
 
 
 def values_as_statistics(values: Sequence[float]) -> Array:
@@ -77,8 +78,11 @@ def resampled_sums(statistics: Array, *, samples: int, seed: int) -> Array:
 
 
 def interval(statistics: Array, aggregate: Aggregate, resampled: Array, level: float = 0.95) -> Interval:
-    """The value on all documents, and its percentile bootstrap interval (Efron 1979)."""
-    low, high = np.quantile(aggregate(resampled), [(1 - level) / 2, (1 + level) / 2])
+    """The value on all documents, and its percentile bootstrap interval (Efron 1979).
+
+    Resamples without any document that counts say nothing.
+    """
+    low, high = np.nanquantile(aggregate(resampled), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(aggregate(statistics.sum(axis=0))), float(low), float(high))
 
 
@@ -90,10 +94,12 @@ def difference(
     p is twice the smaller share of resamples on one side of zero; the observed sample counts, so it is never 0.
     """
     drawn = aggregate(resampled[0]) - aggregate(resampled[1])
+    drawn = drawn[~np.isnan(drawn)]
     observed = float(aggregate(statistics[0].sum(axis=0)) - aggregate(statistics[1].sum(axis=0)))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     side = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return Difference(observed, float(low), float(high), min(1.0, 2 * (side + 1) / (len(drawn) + 1)))
+    few = len(statistics[0]) < FEWEST
+    return Difference(observed, float(low), float(high), None if few else min(1.0, 2 * (side + 1) / (len(drawn) + 1)))
 
 
 def bootstrap(values: Sequence[float], *, samples: int = 2000, level: float = 0.95, seed: int = 0) -> Interval:

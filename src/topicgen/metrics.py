@@ -9,6 +9,7 @@ from functools import lru_cache
 from topicgen.extras import require
 
 _WORD = re.compile(r"[a-z0-9]+")
+_ANY_WORD = re.compile(r"\w+")
 _ARTICLES = frozenset({"a", "an", "the"})
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -65,24 +66,27 @@ def rouge_l(prediction: str, reference: str, words: Words = words) -> float:
 def token_f1(prediction: str, reference: str) -> float:
     """F1 over words as SQuAD's evaluation counts it (Rajpurkar et al. 2016), 0 to 1.
 
-    Lowercase, punctuation and articles removed, split at white space; two empty texts score 1.
+    Lowercase, punctuation and articles removed, split at white space.
+    Two texts without other words score 1, unless only one of them is empty.
     """
     left, right = (
         Counter(w for w in text.lower().translate(_NO_PUNCTUATION).split() if w not in _ARTICLES)
         for text in (prediction, reference)
     )
     if not left or not right:
-        return float(left == right)
+        return float(left == right and bool(prediction.strip()) == bool(reference.strip()))
     return _f1((left & right).total(), left.total(), right.total())
 
 
 def word_edits(prediction: str, reference: str) -> tuple[int, int]:
-    """Insertions, deletions and replacements of words that turn the prediction into the reference, and its length.
+    """Edits of words that turn the prediction into the reference, and the words of the reference.
+
+    Insertions, deletions and replacements; words are runs of letters and digits of any script, without case.
 
     Their ratio over a collection is the word error rate: 0 for equal texts, above 1 for predictions that are longer
     than their references and share little with them.
     """
-    left, right = words(prediction), words(reference)
+    left, right = (_ANY_WORD.findall(text.casefold()) for text in (prediction, reference))
     edits: int = require("rapidfuzz.distance", "evaluate").Levenshtein.distance(left, right)
     return edits, len(right)
 

@@ -74,7 +74,7 @@ def check_inputs(
 
 def column_names(path: str, settings: ReaderSettings) -> list[str]:
     """The columns of one table, in order; raises UserError when it cannot be read or is no table."""
-    source = next(iter(find_sources([path], settings)), None)
+    source = None if Path(path).is_dir() else next(iter(find_sources([path], settings)), None)
     if source is None or source.path is None or source.format == "text":
         raise UserError(f"{path}: a table is needed, as .csv, .tsv, .jsonl or .parquet")
     with _open_table(source, settings, Problems(), None) as table:

@@ -10,6 +10,7 @@ def test_near_duplicates_share_their_stems_in_any_order() -> None:
     assert near_key("GAN training") == near_key("Training of GAN") == near_key("the training of GAN")
     assert near_key("GAN training") != near_key("GAN evaluation")
     assert near_key("of the") == "of the"
+    assert near_key("Модель 5") != near_key("Погода 5")
 
 
 def test_repetition_and_coverage_by_hand() -> None:
@@ -38,11 +39,15 @@ def test_groups_that_are_the_categories_agree_fully() -> None:
 
 
 def test_outliers_count_against() -> None:
-    found = agree(["a", "a", None, None], ["x", "x", "y", "y"])
-    assert found["outliers"] == found["purity"] == 0.5
-    assert found["inverse_purity"] == 0.75  # each outlier is a group of its own
-    assert found["harmonic_purity"] == pytest.approx(0.6)
+    found = agree(["a", "a", None, None], ["x", "x", "x", "y"])
+    assert found["outliers"] == found["purity"] == found["inverse_purity"] == found["harmonic_purity"] == 0.5
     assert found["ari"] < 1
+
+
+def test_a_system_that_groups_nothing_agrees_with_nothing() -> None:
+    found = agree([None] * 4, ["x", "y", "z", "w"])
+    assert found["harmonic_purity"] == found["ari"] == found["nmi"] == 0
+    assert found["groups"] == 0
 
 
 def test_one_topic_for_each_document_is_pure_and_useless() -> None:
@@ -69,7 +74,18 @@ def test_residue_of_a_prompt_is_seen(topic: str) -> None:
     assert residue(topic)
 
 
-@pytest.mark.parametrize("topic", ["Solar cells (thin film)", "AT&T's 5G", "Response of bees to cold", "C++ templates"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "Solar cells (thin film)",
+        "AT&T's 5G",
+        "Sure independence screening",
+        "[Fe] and [Co]",
+        '"Hamlet" versus "Macbeth"',
+        "Response of bees to cold",
+        "C++ templates",
+    ],
+)
 def test_a_plain_topic_is_neither(topic: str) -> None:
     assert not malformed(topic)
     assert not residue(topic)

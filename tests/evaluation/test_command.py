@@ -1,6 +1,8 @@
 """``topicgen evaluate`` from the command line."""
 
 import json
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,43 @@ def test_wrong_usage_is_one_line(command: Command, labelled: str, arguments: lis
     assert done.code == code, done.err
     assert told in done.err.splitlines()[-1]
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--system-column", "old", "--train", "labelled.jsonl"],
+        ["--system-column", "old", "--stability", "3"],
+        ["--models", "mini", "--ask", "2", "--judge", "m"],
+        ["--answers", "a.json"],
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(command: Command, labelled: str, arguments: list[str]) -> None:
+    assert command.here("evaluate", labelled, *arguments).code == 2
+
+
+def test_a_reader_that_leaves_early_loses_no_file(command: Command, labelled: str) -> None:
+    argv = command.argv("evaluate", labelled, "--system-column", "old", "--samples", "100", "-o", "found")
+    pipe = f"{shlex.join(argv)} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", pipe], cwd=command.folder, capture_output=True, timeout=60)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert json.loads((command.folder / "found/metrics.json").read_text())["documents"] == 3
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(command: Command, labelled: str) -> None:
+    command.write("東京.jsonl", lines(ROWS))
+    options = ["--predictions", "東京.jsonl", "--samples", "100", "--embedder", "none"]
+    done = command.run("evaluate", labelled, *options, PYTHONIOENCODING="ascii")
+    assert done.code == 0, done.err
+
+
+def test_an_unreachable_judge_ends_the_call_at_once(
+    command: Command, labelled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    done = command.run("evaluate", labelled, "--model", "mini", "--system-column", "old", "--judge", "m")
+    assert done.code == 1
+    assert "cannot be reached" in done.complaint
 
 
 def test_an_earlier_evaluation_is_kept_without_force(command: Command, labelled: str) -> None:

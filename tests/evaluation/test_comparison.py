@@ -41,6 +41,8 @@ def test_a_system_for_some_documents_is_compared_on_those() -> None:
     assert (pair["documents"], pair["difference"]) == (1, 0)
     assert summary["systems"][1]["scores"]["rouge1"]["mean"] == 1
     assert summary["systems"][1]["documents"] == 1
+    assert summary["systems"][1]["scores"]["words"]["mean"] == 2
+    assert summary["systems"][1]["collection"]["coverage"] == 1
 
 
 def test_the_same_call_gives_the_same_numbers() -> None:
@@ -81,5 +83,5 @@ def test_an_interval_that_holds_zero_is_said_in_words() -> None:
     twin = System("twin", "predictions", GOOD.topics)
     summary = compare([GOOD, twin], EXAMPLES, data="x", settings=SETTINGS).summary
     assert difference_lines(summary, "rouge1") == [
-        "good - twin: +0.0 ROUGE-1 [+0.0, +0.0], p 1.000, 3 documents; no difference shown"
+        "good - twin: +0.0 ROUGE-1 [+0.0, +0.0], too few documents to tell, 3 documents; no difference shown"
     ]

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from topicgen.errors import UserError
@@ -76,6 +78,24 @@ def test_a_table_without_rows_and_a_text_file_are_refused(table: Any, tmp_path: 
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(UserError, match="a table is needed"):
         read(str(tmp_path / "notes.txt"))
+
+
+def test_a_reference_is_not_taken_for_the_text(table: Any) -> None:
+    with pytest.raises(UserError, match="no column is left for the text"):
+        read(table([{"id": "a", "topic": "Sun"}]))
+    assert read(table([{"id": "a", "topic": "Sun", "words": "Some text"}])).examples[0].text == "Some text"
+
+
+def test_a_category_that_is_no_number_is_none(tmp_path: Path) -> None:
+    rows = {"text": ["a", "b"], "topic": ["x", "y"], "category": [1.0, float("nan")]}
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    assert [e.category for e in read(str(tmp_path / "rows.parquet")).examples] == ["1.0", None]
+
+
+def test_rows_that_were_left_out_forbid_matching_by_position(tmp_path: Path) -> None:
+    (tmp_path / "preds.csv").write_text("topic\na\nb,c\nd\n")
+    with pytest.raises(UserError, match="cannot be matched by position"):
+        predicted(str(tmp_path / "preds.csv"))
 
 
 def test_predictions_are_matched_by_id_in_any_order(table: Any) -> None:

@@ -37,8 +37,12 @@ def test_bleu_without_longer_matches_is_smoothed_like_sacrebleu(count: int) -> N
 def test_bleu_of_many_sums_is_that_of_each() -> None:
     statistics = bleu_statistics(TOPICS, [(r,) for r in REFERENCES])
     sums = np.stack([statistics.sum(axis=0), statistics[:2].sum(axis=0), np.zeros(10)])
-    assert bleu(sums).tolist() == pytest.approx([float(bleu(one)) for one in sums])
-    assert bleu(sums)[2] == 0
+    assert bleu(sums)[:2].tolist() == pytest.approx([float(bleu(one)) for one in sums[:2]])
+    assert np.isnan(bleu(sums)[2])
+
+
+def test_bleu_has_no_value_for_one_document() -> None:
+    assert np.isnan(score(["solar cells"], examples(("solar cells",)), None)["bleu"].per_document).all()
 
 
 def test_the_best_of_several_references_counts() -> None:
@@ -61,7 +65,7 @@ def test_without_any_reference_only_text_and_length_are_measured() -> None:
 
 def test_an_empty_topic_scores_nothing_and_has_no_words() -> None:
     found = score([""], examples(("solar cells",)), None)
-    zero = {name: one.per_document[0] for name, one in found.items() if name not in ("wer", "supported")}
+    zero = {name: one.per_document[0] for name, one in found.items() if name not in ("wer", "supported", "bleu")}
     assert set(zero.values()) == {0}
     assert found["wer"].per_document[0] == 1
 
@@ -69,6 +73,13 @@ def test_an_empty_topic_scores_nothing_and_has_no_words() -> None:
 def test_word_error_rate_is_that_of_the_collection_not_the_mean_of_documents() -> None:
     found = score(["x", "solar cells and glaciers"], examples(("a",), ("solar cells and glaciers",)), None)["wer"]
     assert found.aggregate(found.values.sum(axis=0)) == pytest.approx(1 / 5)
+
+
+def test_word_error_rate_counts_words_of_any_script_and_skips_references_without_words() -> None:
+    topics, references = ["погода", "x"], (("вода и рыба",), ("!?",))
+    found = score(topics, examples(*references), None)["wer"]
+    assert found.aggregate(found.values.sum(axis=0)) == 1
+    assert found.counted.tolist() == [True, False]
 
 
 def test_every_score_is_described() -> None:

@@ -1,5 +1,6 @@
 """The topics of a collection in, what they are like together out: repetition, coverage, agreement with categories."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,7 +16,9 @@ _SMALL_WORDS = frozenset(
 
 def near_key(topic: str) -> str:
     """What two near-duplicate topics have in common: their stems without small words, in alphabetical order."""
-    found = sorted(set(stems(topic)) - _SMALL_WORDS)
+    found = sorted(
+        {stem for word in re.findall(r"\w+", topic.casefold()) for stem in stems(word) or [word]} - _SMALL_WORDS
+    )
     return " ".join(found) if found else topic.casefold()
 
 
@@ -54,18 +57,18 @@ def _lengths(words: Sequence[int]) -> dict[str, float]:
 def agree(clusters: Sequence[str | None], categories: Sequence[str | None]) -> dict[str, float]:
     """Agreement of groups of documents with gold categories; documents without a category are left out.
 
-    A document without a group (an outlier) counts against: for purity it is wrong, for the other measures it is a group
-    of its own. purity and its inverse (Zhao & Karypis 2001) and their harmonic mean, as TopicGPT reports it (Pham et
+    A document without a group (an outlier) is wrong for purity and its inverse; for the other measures all outliers are
+    one group. purity and its inverse (Zhao & Karypis 2001) and their harmonic mean, as TopicGPT reports it (Pham et
     al. 2024); ari: adjusted Rand index (Hubert & Arabie 1985); nmi, ami: normalised and adjusted mutual information
     (Vinh et al. 2010), arithmetic mean; outliers: share of the documents.
     """
-    pairs = [(c or f"\0{i}", g, bool(c)) for i, (c, g) in enumerate(zip(clusters, categories, strict=True)) if g]
+    pairs = [(c or "", g, bool(c)) for c, g in zip(clusters, categories, strict=True) if g]
     if not pairs:
         return {}
     measures = require("sklearn.metrics", "evaluate")
     groups, gold = [c for c, _, _ in pairs], [g for _, g, _ in pairs]
     purity = _purity([(c, g) for c, g, inside in pairs if inside], len(pairs))
-    inverse = _purity([(g, c) for c, g, _ in pairs], len(pairs))
+    inverse = _purity([(g, c) for c, g, inside in pairs if inside], len(pairs))
     return {
         "categories": len(set(gold)),
         "groups": len({c for c, _, inside in pairs if inside}),

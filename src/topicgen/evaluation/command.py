@@ -33,6 +33,8 @@ def add_evaluate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("data").add_argument
     add("--references", metavar="FILE", help="the labelled table, where it is not the first argument")
+    add("--encoding", metavar="NAME", help="encoding of tables (default: UTF-8, or what a byte order mark says)")
+    add("--delimiter", metavar="CHAR", help="field delimiter of CSV files (default: comma)")
     add("--text-column", metavar="NAME", help="column of the text (default: by usual names)")
     add("--topic-column", metavar="NAME", action="append", default=[], help="reference topic; several for several")
     add("--id-column", metavar="NAME", help="column of unique ids (default: id, where there is one)")
@@ -88,19 +90,37 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def run_evaluate(args: argparse.Namespace) -> int:
     """``topicgen evaluate``."""
     from topicgen.evaluation import people
+    from topicgen.outputs import standard_output
 
+    standard_output(sys.stdout, "backslashreplace")
+    _check(args)
     settings = config.EvaluationSettings(
         samples=args.samples, seed=args.seed, stability=args.stability, ask=1 if args.ask is None else args.ask
     )
     key = args.key or (f"{args.output}/key.json" if args.output else "key.json")
     if args.answers and not args.judge:
-        return people.tell_answers(args.answers, key, args.output, settings)
+        return people.tell_answers(args.answers, key, args.output, settings, args.force)
     job = _job(args, settings)
     if args.ask is not None:
         return people.ask_people(job)
     if args.judge:
         return people.ask_judge(job, args.judge, args.judge_rubric, args.answers, key)
     return EXIT_OK if job.run() else EXIT_INCOMPLETE
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses options of which one would be ignored."""
+    table = args.labelled or args.references
+    wrong = {
+        "--train is for --baselines": args.train and not args.baselines,
+        "--stability is for --model": args.stability and not args.model,
+        "--ask and --judge are two calls": args.ask is not None and args.judge,
+        "--ask writes a form and --answers reads one: two calls": args.ask is not None and args.answers,
+        "--answers needs no table, unless with --judge": args.answers and table and not args.judge,
+    }
+    for message, found in wrong.items():
+        if found:
+            raise UsageError(message)
 
 
 def _job(args: argparse.Namespace, settings: config.EvaluationSettings) -> "EvaluateJob":
@@ -119,6 +139,7 @@ def _job(args: argparse.Namespace, settings: config.EvaluationSettings) -> "Eval
             category=args.category_column,
             predictions=tuple(args.system_column),
         ),
+        reading=config.ReaderSettings(encoding=args.encoding, delimiter=args.delimiter),
         models=args.model,
         predictions=args.predictions,
         predictions_column=args.predictions_column,

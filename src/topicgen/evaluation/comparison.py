@@ -39,7 +39,7 @@ def compare(
 ) -> Comparison:
     """Scores all systems on the same examples; the first is compared with each of the others."""
     settings = settings or EvaluationSettings()
-    found = [score(system.topics, _seen_by(system, examples), embedder) for system in systems]
+    found = [_score(system, examples, embedder) for system in systems]
     drawn = [_resample(statistics, settings) for statistics in found]
     described = [
         _describe(system, examples, statistics, sums, settings)
@@ -110,10 +110,15 @@ def evaluate(
     return compare(systems, examples, data="memory", settings=EvaluationSettings(samples=samples, seed=seed)).summary
 
 
-def _seen_by(system: System, examples: Sequence[Example]) -> Sequence[Example]:
+def _score(system: System, examples: Sequence[Example], embedder: Embedder | None) -> dict[str, Statistics]:
     if system.references is None:
-        return examples
-    return [replace(e, references=tuple(r)) for e, r in zip(examples, system.references, strict=True)]
+        return score(system.topics, examples, embedder)
+    seen = [replace(e, references=tuple(r)) for e, r in zip(examples, system.references, strict=True)]
+    kept = np.array([bool(references) for references in system.references])[:, None]
+    return {
+        name: replace(one, values=np.where(kept, one.values, 0.0))
+        for name, one in score(system.topics, seen, embedder).items()
+    }
 
 
 def _resample(statistics: Mapping[str, Statistics], settings: EvaluationSettings) -> dict[str, Array]:
@@ -135,7 +140,10 @@ def _describe(
         name: interval(one.values, one.aggregate, drawn[name], settings.level).as_dict()
         for name, one in statistics.items()
     }
-    groups = [near_key(topic) if topic.strip() else None for topic in system.topics]
+    references = system.references or [("all",)] * len(examples)  # a system for some documents is described by those
+    rows = [(t, e) for t, e, r in zip(system.topics, examples, references, strict=True) if r]
+    topics, seen = [topic for topic, _ in rows], [example for _, example in rows]
+    groups = [near_key(topic) if topic.strip() else None for topic in topics]
     return {
         "name": system.name,
         "kind": system.kind,
@@ -143,10 +151,10 @@ def _describe(
         "failed": system.failed,
         "scores": scores,
         "collection": {
-            **describe_collection(system.topics),
-            **agree(groups, [example.category for example in examples]),
+            **describe_collection(topics),
+            **agree(groups, [example.category for example in seen]),
         },
-        "faithfulness": describe_faithfulness(system.topics, [example.text for example in examples]),
+        "faithfulness": describe_faithfulness(topics, [example.text for example in seen]),
         "stability": system.stability or None,
     }
 
@@ -156,7 +164,7 @@ def _differences(
     second: Mapping[str, Statistics],
     drawn: tuple[Mapping[str, Array], Mapping[str, Array]],
     settings: EvaluationSettings,
-) -> Iterator[tuple[str, dict[str, float]]]:
+) -> Iterator[tuple[str, dict[str, float | None]]]:
     """Paired differences of every metric that both have, on the documents that count in both."""
     for name, one in first.items():
         if name not in second or METRICS[name].higher_is_better is None:

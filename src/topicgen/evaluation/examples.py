@@ -43,16 +43,19 @@ class Labelled:
         return sum(not example.references for example in self.examples) if self.reference_columns else 0
 
 
-def read_labelled(path: str, columns: LabelledColumns, problems: Problems, notify: Notify) -> Labelled:
+def read_labelled(
+    path: str, columns: LabelledColumns, problems: Problems, notify: Notify, reading: ReaderSettings | None = None
+) -> Labelled:
     """Reads examples.
 
     Raises:
         UserError: For a column that is missing or holds no text, and for a table without rows.
     """
-    names = column_names(path, ReaderSettings())
+    reading = reading or ReaderSettings()
+    names = column_names(path, reading)
     chosen = _choose(path, names, columns, notify)
     keep = tuple(n for n in (*chosen.references, chosen.title, chosen.category, *chosen.predictions) if n is not None)
-    settings = ReaderSettings(text_column=chosen.text, id_column=chosen.id, keep=keep)
+    settings = replace(reading, text_column=chosen.text, id_column=chosen.id, keep=keep)
     examples: list[Example] = []
     predictions: dict[str, list[str]] = {name: [] for name in chosen.predictions}
     for document in read_documents([path], settings, problems, notify=notify):
@@ -78,13 +81,20 @@ def _choose(path: str, names: Sequence[str], columns: LabelledColumns, notify: N
     def usual_one(given: str | None, name: str) -> str | None:
         return given if given is not None or name not in names or name in {*taken, *references} else name
 
-    return replace(
+    chosen = replace(
         columns,
         references=references,
         id=usual_one(columns.id, "id"),
         title=usual_one(columns.title, "title"),
         category=usual_one(columns.category, "category"),
     )
+    if chosen.text is None:  # a reference must not be taken for the text
+        used = {chosen.id, chosen.title, chosen.category, *chosen.references, *chosen.predictions}
+        free = [name for name in names if name not in used]
+        if not free:
+            raise UserError(f"{path}: no column is left for the text; its columns are {', '.join(names) or 'none'}")
+        chosen = replace(chosen, text=free[0] if len(free) == 1 else None)
+    return chosen
 
 
 def _or(names: Sequence[str]) -> str:
@@ -100,7 +110,7 @@ def _example(document: Document, columns: LabelledColumns) -> Example:
         text=document.text,
         references=tuple(references),
         title=title or None,
-        category=None if category is None or str(category).strip() == "" else str(category),
+        category=None if category is None or category != category or not str(category).strip() else str(category),
     )
 
 
@@ -115,7 +125,12 @@ def _text(document: Document, column: str) -> str:
 
 
 def read_predictions(
-    path: str, column: str | None, examples: Sequence[Example], problems: Problems, notify: Notify
+    path: str,
+    column: str | None,
+    examples: Sequence[Example],
+    problems: Problems,
+    notify: Notify,
+    reading: ReaderSettings | None = None,
 ) -> list[str]:
     """Topics of another system, in the order of the examples; "" where it wrote none.
 
@@ -124,12 +139,18 @@ def read_predictions(
     Raises:
         UserError: When examples have no prediction, or the numbers of rows differ where there are no ids.
     """
-    names = column_names(path, ReaderSettings())
+    reading = reading or ReaderSettings()
+    names = column_names(path, reading)
     usual = [name for name in PREDICTION_NAMES if name in names]
+    if not names:
+        raise UserError(f"{path}: holds no row; a table of predictions is needed")
     if column is None and not usual:
         raise UserError(f"{path}: which column holds the topics? Use --predictions-column with {_or(names) or 'one'}")
-    settings = ReaderSettings(text_column=column or usual[0], id_column="id" if "id" in names else None)
-    documents = list(read_documents([path], settings, problems, notify=notify))
+    settings = replace(reading, text_column=column or usual[0], id_column="id" if "id" in names else None)
+    try:
+        documents = list(read_documents([path], settings, problems, notify=notify))
+    except UserError as error:
+        raise UserError(str(error).replace("--text-column", "--predictions-column")) from None
     topics = {document.id: document.text.strip() for document in documents}
     missing = [example.id for example in examples if example.id not in topics]
     if not missing:
@@ -139,6 +160,10 @@ def read_predictions(
     if len(missing) < len(examples):
         shown = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
         raise UserError(f"{path}: no prediction for {len(missing)} of {len(examples)} ids: {shown}")
+    if problems.failed:
+        raise UserError(
+            f"{path}: rows were left out and no ids are in common, so that rows cannot be matched by position"
+        )
     if len(documents) != len(examples):
         raise UserError(
             f"{path}: {len(documents)} predictions for {len(examples)} documents; without ids in common the numbers"

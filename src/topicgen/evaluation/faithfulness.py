@@ -8,10 +8,10 @@ from topicgen.phrase import support
 LONGEST = 16  # words; a longer topic is a sentence
 _RESIDUE = re.compile(
     r"<\|[^|]*\|>|</?s>|\[/?INST\]|### (instruction|response|input)"
-    r"|^\s*(#+\s|(topic|response|answer|title|output)\s*:|here (is|are)\b|sure\b|the topic is\b)",
+    r"|^\s*(#+\s|(topic|response|answer|title|output)\s*:|here (is|are)\b|sure[,!:]|the topic is\b)",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"""^\s*["'“‘`\[].*["'”’`\]]\s*$""", re.DOTALL)
+_QUOTED = re.compile(r"""^\s*(["“`][^"”`]*["”`]|['‘][^'’]*['’]|\[[^\[\]]*\])\s*$""")
 _ENDING = re.compile(r"[.!?:;,]\s*$")
 
 

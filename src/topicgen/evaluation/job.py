@@ -2,14 +2,14 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from topicgen.baselines import BASELINES
-from topicgen.config import EvaluationSettings, GenerationSettings
+from topicgen.config import EvaluationSettings, GenerationSettings, ReaderSettings
 from topicgen.embed import Embedder, load_embedder
-from topicgen.errors import UsageError
+from topicgen.errors import UsageError, UserError
 from topicgen.evaluation.comparison import compare
 from topicgen.evaluation.examples import Labelled, LabelledColumns, read_labelled, read_predictions
 from topicgen.evaluation.output import prepare_folder, print_table, write_folder
@@ -27,6 +27,7 @@ class EvaluateJob:
 
     labelled: str
     columns: LabelledColumns = field(default_factory=LabelledColumns)
+    reading: ReaderSettings = field(default_factory=ReaderSettings)
     models: Sequence[str] = ()
     predictions: Sequence[str] = ()
     predictions_column: str | None = None
@@ -54,42 +55,58 @@ class EvaluateJob:
             embedder=self._embedder(labelled),
             settings=self.settings,
         )
-        print_table(comparison.summary, sys.stdout)
         if self.output:
             write_folder(Path(self.output), comparison, systems, labelled.examples)
             self.say(f"written to {self.output}: metrics.json, predictions.parquet, evaluation.html")
-        return self._report(labelled, systems)
+        whole = self.report(labelled, systems)
+        print_table(comparison.summary, sys.stdout)
+        return whole
 
     def systems(self) -> tuple[Labelled, list[System]]:
-        """Reads the table and gathers the topics of all systems, those to compare first.
+        """Reads the tables, and only then runs the models; gives the topics of all systems, those to compare first.
 
         Raises:
-            UserError: When nothing is to be evaluated, or two systems have one name.
+            UserError: When nothing is to be evaluated, two systems have one name, or a table cannot be read.
         """
-        labelled = read_labelled(self.labelled, self.columns, self.problems, self.say)
+        try:
+            labelled, found, baselines = self._read()
+        except UserError:
+            for line in self.problems.summary():
+                self.warn(line)
+            raise
+        generation = replace(self.generation, seed=self.settings.seed)
+        loaded = [(name, TopicGenerator.load(name, **self.load_options)) for name in self.models]
+        models = [run_model(n, g, labelled.examples, generation, self.settings.stability) for n, g in loaded]
+        return labelled, [*models, *found, *baselines]
+
+    def _read(self) -> tuple[Labelled, list[System], list[System]]:
+        """The labelled table, the systems of files and columns, and those without a model and without a file."""
+        labelled = read_labelled(self.labelled, self.columns, self.problems, self.say, self.reading)
         examples = labelled.examples
-        generators = [(name, TopicGenerator.load(name, **self.load_options)) for name in self.models]
-        found = [run_model(name, g, examples, self.generation, self.settings.stability) for name, g in generators]
+        named = [*self.models, *map(_name_of, self.predictions), *labelled.predictions]
+        if repeated := sorted({name for name in named if named.count(name) > 1}):
+            raise UsageError(f"two systems are called {repeated[0]!r}; rename one, or name it once")
+        if not named and not self.baselines and len(labelled.reference_columns) < 2:
+            raise UsageError("nothing to evaluate: name a --model, --predictions, a --system-column or --baselines")
+        found = []
         for path in self.predictions:
-            topics = read_predictions(path, self.predictions_column, examples, self.problems, self.say)
+            column, reading = self.predictions_column, self.reading
+            topics = read_predictions(path, column, examples, self.problems, self.say, reading)
             found.append(System(_name_of(path), "predictions", topics, failures(topics, examples)))
         for name, topics in labelled.predictions.items():
             found.append(System(name, "column", topics, failures(topics, examples)))
-        if not found and not self.baselines and len(labelled.reference_columns) < 2:
-            raise UsageError("nothing to evaluate: name a --model, --predictions, a --system-column or --baselines")
-        if self.baselines:
-            found += self.baseline_systems(examples)
-        found += reference_systems(labelled.reference_columns, examples)
-        names = [system.name for system in found]
-        if repeated := {name for name in names if names.count(name) > 1}:
-            raise UsageError(f"two systems are called {sorted(repeated)[0]!r}; rename one file")
-        return labelled, found
+        self._embedder(labelled)  # a wrong name ends the call before a model runs
+        baselines = self.baseline_systems(examples) if self.baselines else []
+        return labelled, found, baselines + reference_systems(labelled.reference_columns, examples)
 
     def baseline_systems(self, examples: Sequence[Example]) -> list[System]:
         """The baselines that the examples allow; those that learn take the training table, or leave one row out."""
         training = None
         if self.training:
-            training = read_labelled(self.training, LabelledColumns(), self.problems, self.say).examples
+            columns = LabelledColumns(text=self.columns.text, references=self.columns.references)
+            training = read_labelled(self.training, columns, self.problems, self.say, self.reading).examples
+            if not any(example.references for example in training):
+                raise UserError(f"{self.training}: no reference topics to learn from; name them with --topic-column")
         found = []
         learned = any(example.references for example in training or examples)
         for name, baseline in BASELINES.items():
@@ -107,8 +124,8 @@ class EvaluateJob:
         wanted = self.embedder != "none" and any(example.references for example in labelled.examples)
         return load_embedder(self.embedder) if wanted else None
 
-    def _report(self, labelled: Labelled, systems: Sequence[System]) -> bool:
-        """Says what could not be scored."""
+    def report(self, labelled: Labelled, systems: Sequence[System]) -> bool:
+        """Says what could not be scored; returns whether there is nothing to say."""
         whole = not self.problems.failed
         if not labelled.reference_columns:
             self.warn(f"{self.labelled}: no reference topics (--topic-column); only what needs none was measured")
@@ -128,5 +145,6 @@ class EvaluateJob:
 
 
 def _name_of(path: str) -> str:
-    name = Path(path).name.removesuffix(".gz")
-    return Path(name).stem or path
+    """The file's name without suffixes, as text that any output can hold."""
+    name = Path(Path(path).name.removesuffix(".gz")).stem or path
+    return " ".join(name.encode("utf-8", "replace").decode().split())

@@ -1,6 +1,8 @@
 """A comparison in, a table on the terminal and the files of an evaluation folder out."""
 
+import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +15,8 @@ from topicgen.outputs import open_file
 from topicgen.records import Example
 
 FILES = ("metrics.json", "predictions.parquet", "evaluation.html")
+WIDTH, MIN_WIDTH = 140, 80  # characters
+SHOWN_NARROW = ("rouge1", "rougeL", "exact", "supported")
 SHOWN = ("rouge1", "rouge2", "rougeL", "rouge1_stem", "bleu", "exact", "embedding", "supported")
 
 
@@ -43,7 +47,9 @@ def print_table(summary: Mapping[str, Any], stream: IO[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    known = [name for name in SHOWN if name in summary["metrics"]]
+    terminal = stream.isatty()
+    width = max(MIN_WIDTH, shutil.get_terminal_size().columns) if terminal else WIDTH
+    known = [name for name in (SHOWN if width >= WIDTH else SHOWN_NARROW) if name in summary["metrics"]]
     table = Table(box=None, pad_edge=False)
     table.add_column("system", overflow="fold", min_width=12)
     for name in known:
@@ -52,7 +58,9 @@ def print_table(summary: Mapping[str, Any], stream: IO[str]) -> None:
         cells = [cell(system["scores"].get(name), summary["metrics"][name]["unit"]) for name in known]
         table.add_row(Text(system["name"]), *(text.replace(" ", "\n", 1) for text in cells))
     resampling = summary["bootstrap"]
-    console = Console(file=stream, width=None if stream.isatty() else 140, highlight=False)
+    # Printed at once and not by the console, which would end the process where the reader has left.
+    page = io.StringIO()
+    console = Console(file=page, width=width, highlight=False, force_terminal=terminal)
     console.print(table)
     kind = (
         f"{resampling['level']:.0%} bootstrap intervals of {resampling['samples']} samples, seed {resampling['seed']}"
@@ -60,6 +68,7 @@ def print_table(summary: Mapping[str, Any], stream: IO[str]) -> None:
     console.print(f"\n{summary['documents']} documents; percent; {kind}")
     for line in difference_lines(summary, "rouge1"):
         console.print(Text(line))
+    stream.write(page.getvalue())
 
 
 def difference_lines(summary: Mapping[str, Any], metric: str) -> list[str]:
@@ -68,10 +77,11 @@ def difference_lines(summary: Mapping[str, Any], metric: str) -> list[str]:
     for pair in summary["paired"]:
         if pair["metric"] == metric:
             shown = "" if pair["low"] > 0 or pair["high"] < 0 else "; no difference shown"
+            sure = "too few documents to tell" if pair["p"] is None else f"p {pair['p']:.3f}"
             label = summary["metrics"][metric]["label"]
             low, mean, high = (f"{100 * pair[key]:+.1f}" for key in ("low", "difference", "high"))
             lines.append(
-                f"{pair['a']} - {pair['b']}: {mean} {label} [{low}, {high}], p {pair['p']:.3f}, "
+                f"{pair['a']} - {pair['b']}: {mean} {label} [{low}, {high}], {sure}, "
                 f"{pair['documents']} documents{shown}"
             )
     return lines

@@ -2,10 +2,12 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from topicgen.chat import ChatClient, ChatFailure
 from topicgen.config import EvaluationSettings
 from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError, UserError
 from topicgen.evaluation import answers as saved
@@ -38,17 +40,20 @@ def _topics(systems: Sequence[System]) -> dict[str, Sequence[str]]:
 def ask_people(job: EvaluateJob) -> int:
     """Writes a blind form and its key into the output folder."""
     require_two_systems(job)
-    folder = _folder(job, FORM_FILE, KEY_FILE)
+    folder = _folder(job.output, job.force, FORM_FILE, KEY_FILE)
     labelled, systems = job.systems()
     form = build_form(labelled.examples, _topics(systems), job.settings.ask, job.settings.seed)
     form.save(str(folder / FORM_FILE), force=job.force)
     job.warn(f"{form.questions} questions in {folder / FORM_FILE}; {form.same} documents with the same topic left out")
     job.warn(f"keep {folder / KEY_FILE} away from those who answer; read their files with --answers")
-    return EXIT_OK
+    return EXIT_OK if job.report(labelled, systems) else EXIT_INCOMPLETE
 
 
-def tell_answers(paths: Sequence[str], key: str, output: str | None, settings: EvaluationSettings) -> int:
+def tell_answers(
+    paths: Sequence[str], key: str, output: str | None, settings: EvaluationSettings, force: bool = False
+) -> int:
     """Prints win rates and agreement; with an output folder also as people.json."""
+    folder = _folder(output, force, PEOPLE_FILE) if output else None
     judgements = saved.read_answers(Path(key), [Path(path) for path in paths])
     summary = saved.summarise(judgements, settings.samples, settings.seed)
     for system in summary.systems:
@@ -58,22 +63,20 @@ def tell_answers(paths: Sequence[str], key: str, output: str | None, settings: E
         f"{summary.documents} documents, {summary.annotators} annotators, {summary.answers} answers; "
         f"sign test p {summary.sign_test_p:.3f}; Krippendorff's alpha {alpha}"
     )
-    if output:
-        write_json(Path(output) / PEOPLE_FILE, summary.as_dict())
+    if folder:
+        write_json(folder / PEOPLE_FILE, summary.as_dict())
     return EXIT_OK
 
 
 def ask_judge(job: EvaluateJob, model: str, rubric: str | None, paths: Sequence[str], key: str) -> int:
     """Lets a model judge; with saved answers of people, tells how far it agrees with them."""
-    from topicgen.chat import ChatClient
-
     require_two_systems(job)
     asked = load_rubric(Path(rubric) if rubric else None)
     client = ChatClient(model)
-    folder = _folder(job, JUDGE_FILE) if job.output else None
+    folder = _folder(job.output, job.force, JUDGE_FILE) if job.output else None
     people = saved.read_answers(Path(key), [Path(path) for path in paths]).labels() if paths else {}
     labelled, systems = job.systems()
-    verdicts = verdict.judge(labelled.examples, _topics(systems), client.ask, asked)
+    verdicts = verdict.judge(labelled.examples, _topics(systems), _reachable(client), asked)
     summary = verdict.summarise(verdicts, job.settings.samples, job.settings.seed)
     agreed = verdict.agreement(verdicts, _as_sides(people, verdicts.systems))
     for name, rate in zip(summary.systems, summary.win_rates or (), strict=False):
@@ -87,23 +90,38 @@ def ask_judge(job: EvaluateJob, model: str, rubric: str | None, paths: Sequence[
     if agreed:
         kappa = "not defined" if agreed.kappa is None else f"{agreed.kappa:.2f}"
         _print(f"agreement with people on {agreed.documents} documents: {agreed.raw:.0%}, Cohen's kappa {kappa}")
+    if people and not agreed:
+        job.warn("no agreement told: the answers of people are about other systems or documents")
     for reason in sorted(set(verdicts.failures))[:3]:
         job.warn(f"judge: {reason}")
     if folder:
         found = {"judge": model, **summary.as_dict(), "agreement": agreed.as_dict() if agreed else None}
         write_json(folder / JUDGE_FILE, found)
-    return EXIT_INCOMPLETE if summary.failed or summary.unparsable else EXIT_OK
+    whole = job.report(labelled, systems) and not summary.failed and not summary.unparsable
+    return EXIT_OK if whole else EXIT_INCOMPLETE
 
 
-def _folder(job: EvaluateJob, *names: str) -> Path:
+def _reachable(client: ChatClient) -> verdict.Ask:
+    """The client's ``ask`` that gives up at once when the first request shows that no request will be answered."""
+
+    def ask(prompts: Sequence[str], max_tokens: int) -> Iterator[str | ChatFailure]:
+        [first] = client.ask(prompts[:1], max_tokens)
+        if isinstance(first, ChatFailure) and first.final:
+            raise UserError(f"judge: {first.reason}")
+        return chain([first], client.ask(prompts[1:], max_tokens))
+
+    return ask
+
+
+def _folder(output: str | None, force: bool, *names: str) -> Path:
     """The output folder, made, and without files of these names; checked before a model is loaded."""
-    folder = Path(job.output or ".")
+    folder = Path(output or ".")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
     for name in names:
-        if (folder / name).exists() and not job.force:
+        if (folder / name).exists() and not force:
             raise UserError(f"{folder / name}: exists already; use --force to replace it, or another folder")
     return folder
 

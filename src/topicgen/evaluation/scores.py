@@ -53,6 +53,8 @@ class Statistics:
 
     values: Array
     aggregate: Aggregate = mean_of
+    single: bool = True
+    """Whether the score means something for one document."""
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -63,7 +65,7 @@ class Statistics:
     def per_document(self) -> Array:
         """(documents,) the score of each document alone; NaN where it has none."""
         with np.errstate(invalid="ignore"):
-            return np.where(self.counted, self.aggregate(self.values), np.nan)
+            return np.where(self.counted & self.single, self.aggregate(self.values), np.nan)
 
 
 _PAIRWISE: Mapping[str, Callable[[str, str], float]] = {
@@ -89,7 +91,7 @@ def score(topics: Sequence[str], examples: Sequence[Example], embedder: Embedder
     if any(references):
         for name, pair in _PAIRWISE.items():
             found[name] = Statistics(values_as_statistics(best_of(pair, topics, references)))
-        found["bleu"] = Statistics(bleu_statistics(topics, references), bleu)
+        found["bleu"] = Statistics(bleu_statistics(topics, references), bleu, single=False)
         found["wer"] = Statistics(edit_statistics(topics, references), ratio_of)
         if embedder is not None:
             found["embedding"] = Statistics(values_as_statistics(similarities(topics, references, embedder)))
@@ -124,7 +126,11 @@ def similarities(topics: Sequence[str], references: Sequence[Sequence[str]], emb
 def edit_statistics(topics: Sequence[str], references: Sequence[Sequence[str]]) -> Array:
     """(documents, 2): word edits to the nearest reference, and its words."""
     rows = [
-        min((word_edits(topic, reference) for reference in found), key=lambda e: e[0] / max(1, e[1]), default=(0, 0))
+        min(
+            (edits for reference in found if (edits := word_edits(topic, reference))[1]),
+            key=lambda edits: edits[0] / edits[1],
+            default=(0, 0),
+        )
         for topic, found in zip(topics, references, strict=True)
     ]
     return np.array(rows, dtype=np.float64)
@@ -146,7 +152,7 @@ def bleu_statistics(topics: Sequence[str], references: Sequence[Sequence[str]]) 
 
 
 def bleu(sums: Array) -> Array:
-    """Corpus BLEU-4 (Papineni et al. 2002) of summed statistics, 0 to 1: (..., 10) to (...).
+    """Corpus BLEU-4 (Papineni et al. 2002) of summed statistics, 0 to 1; NaN without references: (..., 10) to (...).
 
     Orders without a match are smoothed as sacrebleu does by default ("exp").
     """
@@ -161,4 +167,4 @@ def bleu(sums: Array) -> Array:
         brevity = np.where(written < expected, np.exp(1 - expected / written), 1.0)
         scores = brevity * np.exp(logs / _BLEU_ORDER)
     whole = (total > 0).all(axis=-1) & (correct[..., 0] > 0)
-    return np.where(whole, scores, 0.0)
+    return np.where(expected == 0, np.nan, np.where(whole, scores, 0.0))
