@@ -56,7 +56,8 @@ def test_resamples_without_a_value_do_not_widen_the_interval() -> None:
 
 
 def test_a_handful_of_documents_has_no_p() -> None:
-    pair = values_as_statistics([1.0] * 9), values_as_statistics([0.0] * 9)
+    nothing = [float("nan")] * 20  # documents that do not count
+    pair = values_as_statistics([1.0] * 9 + nothing), values_as_statistics([0.0] * 9 + nothing)
     drawn = tuple(resampled_sums(one, samples=100, seed=0) for one in pair)
     assert difference((pair[0], pair[1]), mean_of, (drawn[0], drawn[1])).p is None
 

@@ -98,7 +98,7 @@ def difference(
     observed = float(aggregate(statistics[0].sum(axis=0)) - aggregate(statistics[1].sum(axis=0)))
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     side = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    few = len(statistics[0]) < FEWEST
+    few = np.count_nonzero(statistics[0][:, -1]) < FEWEST
     return Difference(observed, float(low), float(high), None if few else min(1.0, 2 * (side + 1) / (len(drawn) + 1)))
 
 
