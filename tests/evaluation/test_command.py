@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,15 @@ def test_a_judge_needs_a_server(command: Command, labelled: str, monkeypatch: py
     done = command.here("evaluate", labelled, "--model", "mini", "--system-column", "old", "--judge", "some-model")
     assert done.code == 1
     assert "OPENAI_BASE_URL" in done.complaint
+
+
+def test_a_missing_library_is_told_before_a_model_runs(
+    command: Command, labelled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    done = command.here("evaluate", labelled, "--model", "no-such-model")
+    assert done.code == 1
+    assert done.complaint == "topicgen: sacrebleu needs the extra 'evaluate': pip install 'topicgen[evaluate]'"
 
 
 def test_bad_rows_of_a_table_are_told(command: Command) -> None:

@@ -14,9 +14,12 @@ from topicgen.evaluation.comparison import compare
 from topicgen.evaluation.examples import Labelled, LabelledColumns, read_labelled, read_predictions
 from topicgen.evaluation.output import prepare_folder, print_table, write_folder
 from topicgen.evaluation.systems import System, failures, reference_systems, run_model
+from topicgen.extras import require
 from topicgen.generate import TopicGenerator
 from topicgen.reader import Problems
 from topicgen.records import Example
+
+_LIBRARIES = ("nltk.stem.porter", "rapidfuzz.distance", "sacrebleu.metrics", "jinja2")
 
 Say = Callable[[str], None]
 
@@ -45,6 +48,8 @@ class EvaluateJob:
 
     def run(self) -> bool:
         """Scores all systems; returns whether every document could be scored."""
+        for module in _LIBRARIES:  # a missing one ends the call before a model runs
+            require(module, "evaluate")
         if self.output:
             prepare_folder(Path(self.output), self.force)
         labelled, systems = self.systems()
