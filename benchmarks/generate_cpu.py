@@ -156,12 +156,10 @@ def main() -> None:
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.processor(),
     )
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    wide = [
-        name
-        for name in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
-        if f" {name} " in flags
-    ]
+    from topicgen.engines.base import processor_flags
+
+    known = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
+    wide = [name for name in known if name in processor_flags()]
     versions = ", ".join(f"{package} {version(package)}" for package in ("ctranslate2", "torch", "transformers"))
     print(f"{datetime.now(UTC):%Y-%m-%d}, {processor} ({', '.join(wide)}), {args.threads} threads, {versions}")
     print(f"{len(documents)} documents, up to {TOPIC_TOKENS} new tokens; ratio to transformers fp32 x16", flush=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from topicgen.extras import require
 from topicgen.metrics import words
+from topicgen.phrase import folded
 from topicgen.phrases import is_content, runs, textrank_phrase, tfidf_phrase, yake_phrase
 from topicgen.records import Example
 
@@ -92,14 +93,14 @@ def nearest_topic(examples: Sequence[Example], training: Sequence[Example] | Non
     queries = vectorizer.transform(example.text for example in examples)
     same: dict[str, list[int]] = {}
     for number, row in enumerate(known):
-        same.setdefault(_plain(row.text), []).append(number)
+        same.setdefault(folded(row.text), []).append(number)
 
     def topics() -> Iterator[str]:
         for start in range(0, len(examples), CHUNK):
             similar = (queries[start : start + CHUNK] @ keys).tocsr()
             for row, example in enumerate(examples[start : start + CHUNK]):
                 part = slice(similar.indptr[row], similar.indptr[row + 1])
-                number = _best(similar.indices[part], similar.data[part], same.get(_plain(example.text), []))
+                number = _best(similar.indices[part], similar.data[part], same.get(folded(example.text), []))
                 yield "" if number is None else known[number].references[0]
 
     return list(topics())
@@ -114,10 +115,6 @@ def _best(numbers: NDArray[Any], similarity: NDArray[Any], banned: list[int]) ->
 
 def _content(text: str) -> list[str]:
     return [word.lower() for run in runs(text) for word in run if is_content(word)]
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).casefold()
 
 
 def _of_text(baseline: Callable[[Sequence[str]], list[str]]) -> Baseline:

@@ -18,6 +18,7 @@ from topicgen.errors import (
     UserError,
 )
 from topicgen.evaluation.command import add_evaluate
+from topicgen.terminal import say
 from topicgen.version import __version__
 
 EPILOG = """\
@@ -130,12 +131,6 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("-q", "--quiet", action="store_true", help="no progress bar, no notices")
     add("-v", "--verbose", action="store_true", help="say more on stderr")
     parser.set_defaults(run=run_generate)
-
-
-def say(message: str) -> None:
-    """One line to people."""
-    sys.stderr.write(f"topicgen: {message}\n")
-    sys.stderr.flush()
 
 
 def run_doctor(args: argparse.Namespace) -> int:

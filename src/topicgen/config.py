@@ -1,13 +1,21 @@
 """Settings of reading, generating and writing; each default stands here once and is checked at construction."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from topicgen.errors import UsageError
 
 Unit = Literal["paragraph", "line", "file"]
 InputFormat = Literal["auto", "text", "csv", "tsv", "jsonl", "parquet"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
+
+
+def _require_between(settings: Any, *bounds: tuple[str, float, float]) -> None:
+    """Checks fields of settings by name, lowest and highest value; None passes."""
+    for name, low, high in bounds:
+        value = getattr(settings, name)
+        if value is not None and not low <= value <= high:
+            raise UsageError(f"{name} must be between {low} and {high}, not {value}")
 
 
 def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -104,7 +112,8 @@ class GenerationSettings:
     """Documents that are read ahead and sorted by length; output keeps the input's order."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (
+        _require_between(
+            self,
             ("max_topic_tokens", 1, 256),
             ("topics", 1, 20),
             ("beams", 1, 64),
@@ -112,10 +121,7 @@ class GenerationSettings:
             ("seed", 0, 2**31 - 1),
             ("batch_tokens", 1, 2**31),
             ("window", 1, 2**31),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{name} must be between {low} and {high}, not {value}")
+        )
         if self.topics > 1 and self.temperature > 0:
             raise UsageError("several topics are ranked by likelihood: set temperature to 0")
 
@@ -136,9 +142,7 @@ class EvaluationSettings:
     """Documents of a form for people."""
 
     def __post_init__(self) -> None:
-        for name, low, high in (("samples", 100, 100_000), ("seed", 0, 2**31 - 1), ("stability", 0, 2**31)):
-            if not low <= getattr(self, name) <= high:
-                raise UsageError(f"{name} must be between {low} and {high}, not {getattr(self, name)}")
+        _require_between(self, ("samples", 100, 100_000), ("seed", 0, 2**31 - 1), ("stability", 0, 2**31))
         if self.ask < 1:
             raise UsageError(f"ask must be at least 1, not {self.ask}")
         if not 0 < self.level < 1:

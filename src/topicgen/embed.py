@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from topicgen.engines.ct2_weights import widened
 from topicgen.errors import UserError
 from topicgen.extras import require
 from topicgen.models import ModelFolder, find_model
@@ -161,6 +162,5 @@ def _token_embeddings(model: ModelFolder) -> Vectors:
             raise UserError(f"{path}: cannot be read as safetensors ({error})") from None
         for name, entry in entries:
             if name == EMBEDDINGS and entry["dtype"] == "BF16":
-                wide: Vectors = (np.frombuffer(entry["data"], np.uint16).astype(np.uint32) << 16).view(np.float32)
-                return wide.reshape(entry["shape"])
+                return widened(entry["data"]).reshape(entry["shape"])
     raise UserError(f"{model.path}: no {EMBEDDINGS} in bfloat16, which the offline embedder reads")

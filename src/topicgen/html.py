@@ -1,10 +1,14 @@
-"""What a page that stands alone needs: JSON that is inert inside HTML, a policy that allows inline code by hash."""
+"""A template and data in, a page that stands alone out: inert data, and a policy that allows inline code by hash."""
 
 import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from importlib.resources import files
+from typing import Any
+
+from topicgen.extras import require
 
 _UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
@@ -23,6 +27,31 @@ def csp(scripts: Iterable[str] = (), styles: Iterable[str] = ()) -> str:
     """A policy that allows these inline scripts and styles by their hash, and nothing else: no network, no frames."""
     allowed = [f"script-src {_sources(scripts)}", f"style-src {_sources(styles)}"]
     return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
+
+
+def render(name: str, data: object, filters: Mapping[str, Callable[..., Any]] | None = None, **values: object) -> str:
+    """The template ``name.html`` with its ``name.js`` and ``name.css`` inside, and ``data`` for the script.
+
+    Raises:
+        UserError: When the library jinja2 is missing.
+    """
+    jinja2 = require("jinja2", "evaluate")
+    folder = files("topicgen") / "templates"
+    script, style = ((folder / f"{name}.{kind}").read_text(encoding="utf-8").strip() for kind in ("js", "css"))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("topicgen", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= filters or {}
+    policy = csp([script], [style])
+    page: str = environment.get_template(f"{name}.html").render(
+        policy=policy, script=script, style=style, data=safe_json(data), **values
+    )
+    return page
 
 
 def _sources(texts: Iterable[str]) -> str:

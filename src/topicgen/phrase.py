@@ -69,6 +69,11 @@ def fallback(document: str) -> str:
     return _bare(words) or words.strip(_JOINERS + " ") or "no words"
 
 
+def folded(text: str) -> str:
+    """What two texts have in common that differ in case and white space only."""
+    return " ".join(text.split()).casefold()
+
+
 def support(topic: str, document: str) -> float:
     """Share of a topic's content words that also stand in the document, 0 to 1; 1 for a topic without any.
 

@@ -1,6 +1,7 @@
 """Topics -> a table for people on a terminal, printed in blocks as the topics come."""
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -19,6 +20,12 @@ _SHOWN_CHARACTERS = 400
 
 # These reorder the text around them, on every line of some terminals.
 _REORDERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def say(message: str) -> None:
+    """One line to people, on standard error."""
+    sys.stderr.write(f"topicgen: {message}\n")
+    sys.stderr.flush()
 
 
 def harmless(text: str) -> str:

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -54,6 +55,7 @@ def available_threads() -> int:
         return cores
 
 
+@cache
 def processor_flags() -> frozenset[str]:
     """Instruction sets of the processor in Linux's names (``avx2``, ``avx512_vnni``); empty elsewhere."""
     try:

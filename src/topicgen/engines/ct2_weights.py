@@ -71,8 +71,13 @@ def _intact(folder: Path) -> bool:
         return False
 
 
+def widened(data: bytes) -> Array:
+    """bfloat16 numbers as float32, exactly: they are its upper half."""
+    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
 def _read_tensors(model: ModelFolder) -> dict[str, Array]:
-    """All weights as float32 arrays; bfloat16 has no numpy type and is widened by hand."""
+    """All weights as float32 arrays; bfloat16 has no numpy type and is widened."""
     from safetensors import SafetensorError, deserialize
 
     kinds = {"F32": np.float32, "F16": np.float16}
@@ -86,7 +91,7 @@ def _read_tensors(model: ModelFolder) -> dict[str, Array]:
             raise UserError(f"{path}: cannot be read ({error.strerror})") from None
         for name, entry in entries:
             if entry["dtype"] == "BF16":
-                array = (np.frombuffer(entry["data"], np.uint16).astype(np.uint32) << 16).view(np.float32)
+                array = widened(entry["data"])
             elif entry["dtype"] in kinds:
                 array = np.frombuffer(entry["data"], kinds[entry["dtype"]]).astype(np.float32)
             else:

@@ -8,16 +8,15 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from topicgen.errors import UsageError, UserError
-from topicgen.extras import require
-from topicgen.html import csp, safe_json
+from topicgen.html import render
 from topicgen.outputs import open_file
+from topicgen.phrase import folded
 from topicgen.records import Example
 
 KEY_FILE = "key.json"
@@ -94,7 +93,7 @@ def build_form(examples: Sequence[Example], topics: Mapping[str, Sequence[str]],
     names = tuple(topics)
     pairs = list(zip(*topics.values(), strict=True))
     with_text = [i for i, (example, _) in enumerate(zip(examples, pairs, strict=True)) if example.text.strip()]
-    usable = [i for i in with_text if _folded(pairs[i][0]) != _folded(pairs[i][1])]
+    usable = [i for i in with_text if folded(pairs[i][0]) != folded(pairs[i][1])]
     empty, same = len(examples) - len(with_text), len(with_text) - len(usable)
     if not usable:
         raise UserError(
@@ -104,7 +103,7 @@ def build_form(examples: Sequence[Example], topics: Mapping[str, Sequence[str]],
     # The key is left out of the hash: a hash of it would tell those who can guess the names who wrote what.
     form = hashlib.sha256(json.dumps(questions).encode()).hexdigest()[:16]
     key = {"form": form, "systems": names, "same": same, "questions": sides}
-    html = _page({"form": form, "questions": questions})
+    html = render("ask", {"form": form, "questions": questions}, total=len(questions))
     return Form(html, json.dumps(key, indent=1) + "\n", form, len(questions), same, empty)
 
 
@@ -127,22 +126,3 @@ def _draw(
         first, second = names[::order]
         sides[str(number)] = {"document": examples[i].id, "1": first, "2": second}
     return questions, sides
-
-
-def _folded(topic: str) -> str:
-    return " ".join(topic.split()).casefold()
-
-
-def _page(data: Mapping[str, Any]) -> str:
-    jinja2 = require("jinja2", "evaluate")
-    folder = files("topicgen") / "templates"
-    page, style, script = ((folder / f"ask.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    html: str = environment.from_string(page).render(
-        policy=csp([script], [style]),
-        style=style,
-        script=script,
-        data=safe_json(data),
-        total=len(data["questions"]),
-    )
-    return html

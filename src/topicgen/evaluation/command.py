@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from topicgen import config
 from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
+from topicgen.terminal import say
 
 if TYPE_CHECKING:
     from topicgen.evaluation.job import EvaluateJob
@@ -150,16 +151,6 @@ def _job(args: argparse.Namespace, settings: config.EvaluationSettings) -> "Eval
         output=args.output,
         force=args.force,
         load_options={"threads": args.threads, "precision": args.precision},
-        say=_silent if args.quiet else say,
+        say=(lambda _: None) if args.quiet else say,
         warn=say,
     )
-
-
-def say(message: str) -> None:
-    """One line to people."""
-    sys.stderr.write(f"topicgen: {message}\n")
-    sys.stderr.flush()
-
-
-def _silent(_: str) -> None:
-    """Says nothing."""

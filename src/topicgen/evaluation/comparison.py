@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def _score(system: System, examples: Sequence[Example], embedder: Embedder | Non
     if system.references is None:
         return score(system.topics, examples, embedder)
     seen = [replace(e, references=tuple(r)) for e, r in zip(examples, system.references, strict=True)]
-    kept = np.array([bool(references) for references in system.references])[:, None]
+    kept = np.array(system.covers)[:, None]
     return {
         name: replace(one, values=np.where(kept, one.values, 0.0))
         for name, one in score(system.topics, seen, embedder).items()
@@ -140,9 +141,7 @@ def _describe(
         name: interval(one.values, one.aggregate, drawn[name], settings.level).as_dict()
         for name, one in statistics.items()
     }
-    references = system.references or [("all",)] * len(examples)  # a system for some documents is described by those
-    rows = [(t, e) for t, e, r in zip(system.topics, examples, references, strict=True) if r]
-    topics, seen = [topic for topic, _ in rows], [example for _, example in rows]
+    topics, seen = list(compress(system.topics, system.covers)), list(compress(examples, system.covers))
     groups = [near_key(topic) if topic.strip() else None for topic in topics]
     return {
         "name": system.name,

@@ -50,18 +50,15 @@ class EvaluateJob:
         """Scores all systems; returns whether every document could be scored."""
         for module in _LIBRARIES:  # a missing one ends the call before a model runs
             require(module, "evaluate")
-        if self.output:
-            prepare_folder(Path(self.output), self.force)
-        labelled, systems = self.systems()
+        folder = prepare_folder(self.output, self.force) if self.output else None
+        labelled, found, baselines = self._read()
+        embedder = self._embedder(labelled)  # a wrong name ends the call before a model runs
+        systems = [*self._run_models(labelled), *found, *baselines]
         comparison = compare(
-            systems,
-            labelled.examples,
-            data=Path(self.labelled).name,
-            embedder=self._embedder(labelled),
-            settings=self.settings,
+            systems, labelled.examples, data=Path(self.labelled).name, embedder=embedder, settings=self.settings
         )
-        if self.output:
-            write_folder(Path(self.output), comparison, systems, labelled.examples)
+        if folder:
+            write_folder(folder, comparison, systems, labelled.examples)
             self.say(f"written to {self.output}: metrics.json, predictions.parquet, evaluation.html")
         whole = self.report(labelled, systems)
         print_table(comparison.summary, sys.stdout)
@@ -73,18 +70,24 @@ class EvaluateJob:
         Raises:
             UserError: When nothing is to be evaluated, two systems have one name, or a table cannot be read.
         """
+        labelled, found, baselines = self._read()
+        return labelled, [*self._run_models(labelled), *found, *baselines]
+
+    def _run_models(self, labelled: Labelled) -> list[System]:
+        generation = replace(self.generation, seed=self.settings.seed)
+        loaded = [(name, TopicGenerator.load(name, **self.load_options)) for name in self.models]
+        return [run_model(n, g, labelled.examples, generation, self.settings.stability) for n, g in loaded]
+
+    def _read(self) -> tuple[Labelled, list[System], list[System]]:
+        """As ``_read_tables``; what was left out before an error is told too."""
         try:
-            labelled, found, baselines = self._read()
+            return self._read_tables()
         except UserError:
             for line in self.problems.summary():
                 self.warn(line)
             raise
-        generation = replace(self.generation, seed=self.settings.seed)
-        loaded = [(name, TopicGenerator.load(name, **self.load_options)) for name in self.models]
-        models = [run_model(n, g, labelled.examples, generation, self.settings.stability) for n, g in loaded]
-        return labelled, [*models, *found, *baselines]
 
-    def _read(self) -> tuple[Labelled, list[System], list[System]]:
+    def _read_tables(self) -> tuple[Labelled, list[System], list[System]]:
         """The labelled table, the systems of files and columns, and those without a model and without a file."""
         labelled = read_labelled(self.labelled, self.columns, self.problems, self.say, self.reading)
         examples = labelled.examples
@@ -100,7 +103,6 @@ class EvaluateJob:
             found.append(System(_name_of(path), "predictions", topics, failures(topics, examples)))
         for name, topics in labelled.predictions.items():
             found.append(System(name, "column", topics, failures(topics, examples)))
-        self._embedder(labelled)  # a wrong name ends the call before a model runs
         baselines = self.baseline_systems(examples) if self.baselines else []
         return labelled, found, baselines + reference_systems(labelled.reference_columns, examples)
 

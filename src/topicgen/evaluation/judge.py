@@ -12,6 +12,7 @@ from topicgen.chat import ChatFailure
 from topicgen.errors import UsageError, UserError
 from topicgen.evaluation.rubric import Choice, Rubric, parse_answer
 from topicgen.intervals import Interval, bootstrap
+from topicgen.phrase import folded
 from topicgen.records import Example
 
 MAX_TOKENS = 1_024
@@ -155,7 +156,7 @@ def judge(
         raise UsageError(f"the judge compares exactly two systems, not {len(topics)}: {', '.join(topics) or 'none'}")
     a, b = topics
     rows = list(zip(examples, topics[a], topics[b], strict=True))
-    asked = [row for row in rows if _folded(row[1]) != _folded(row[2])]
+    asked = [row for row in rows if folded(row[1]) != folded(row[2])]
     prompts = [
         rubric.prompt(example.text, *order) for example, one, other in asked for order in ((one, other), (other, one))
     ]
@@ -166,9 +167,7 @@ def judge(
     pairs = iter(list(zip(answers, answers, strict=True)))
     return Verdicts(
         (a, b),
-        tuple(
-            Verdict(example.id, next(pairs) if _folded(one) != _folded(other) else ()) for example, one, other in rows
-        ),
+        tuple(Verdict(example.id, next(pairs) if folded(one) != folded(other) else ()) for example, one, other in rows),
     )
 
 
@@ -214,7 +213,3 @@ def agreement(verdicts: Verdicts, human: Mapping[str, str]) -> Agreement | None:
     same_by_chance = sum(ours[label] * theirs[label] for label in _OUTCOMES)
     kappa = None if same_by_chance == size**2 else (raw - same_by_chance / size**2) / (1 - same_by_chance / size**2)
     return Agreement(size, raw, kappa)
-
-
-def _folded(topic: str) -> str:
-    return " ".join(topic.split()).casefold()

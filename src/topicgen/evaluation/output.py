@@ -3,7 +3,8 @@
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,15 +88,17 @@ def difference_lines(summary: Mapping[str, Any], metric: str) -> list[str]:
     return lines
 
 
-def prepare_folder(folder: Path, force: bool) -> None:
-    """Makes the folder; raises UserError when it cannot be, or holds an evaluation and ``force`` is off."""
+def prepare_folder(output: str, force: bool, names: Sequence[str] = FILES) -> Path:
+    """The output folder, made; raises UserError when it cannot be, or holds such files and ``force`` is off."""
+    folder = Path(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
-    there = [name for name in FILES if (folder / name).exists()]
+    there = [name for name in names if (folder / name).exists()]
     if there and not force:
         raise UserError(f"{folder / there[0]}: exists already; use --force to replace it, or another folder")
+    return folder
 
 
 def write_folder(folder: Path, comparison: Comparison, systems: Sequence[System], examples: Sequence[Example]) -> None:
@@ -106,29 +109,38 @@ def write_folder(folder: Path, comparison: Comparison, systems: Sequence[System]
     answers = {
         system.name: {
             "topics": list(system.topics),
-            "scores": {
-                name: [None if value != value else round(value, 4) for value in values.tolist()]
-                for name, values in comparison.per_document[system.name].items()
-            },
+            "scores": {name: values.tolist() for name, values in comparison.per_document[system.name].items()},
         }
         for system in systems
     }
-    write_whole(folder / "metrics.json", json.dumps(comparison.summary, indent=1, ensure_ascii=False) + "\n")
+    write_json(folder / "metrics.json", comparison.summary)
     _write_predictions(folder / "predictions.parquet", comparison, systems, examples)
-    write_whole(folder / "evaluation.html", render_page(comparison.summary, documents, answers))
+    write_text(folder / "evaluation.html", render_page(comparison.summary, documents, answers))
 
 
-def write_whole(path: Path, content: str) -> None:
-    """Writes a file that is never seen half written; an earlier one is replaced."""
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is never seen half written; an earlier one is replaced."""
     output = open_file(str(path), in_place=False, binary=True, force=True)
     done = False
     try:
         output.start()
         with output.guard():
-            output.stream.write(content.encode("utf-8", "backslashreplace"))
+            yield output.stream
         done = True
     finally:
         output.close(keep=done)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes a whole file, or none."""
+    with _whole(path) as stream:
+        stream.write(content.encode("utf-8", "backslashreplace"))
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a whole JSON file, or none."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def _write_predictions(
@@ -153,12 +165,5 @@ def _write_predictions(
         }
         columns |= {n: pa.array(scores.get(n, empty), pa.float64(), from_pandas=True) for n in names}
         parts.append(pa.table(columns))
-    output = open_file(str(path), in_place=False, binary=True, force=True)
-    done = False
-    try:
-        output.start()
-        with output.guard():
-            pq.write_table(pa.concat_tables(parts), output.stream)
-        done = True
-    finally:
-        output.close(keep=done)
+    with _whole(path) as stream:
+        pq.write_table(pa.concat_tables(parts), stream)

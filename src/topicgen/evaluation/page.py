@@ -1,17 +1,15 @@
 """An evaluation, its documents and every system's answers in; one HTML page that needs nothing else out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from typing import Any
 
 from topicgen.evaluation.page_data import EACH_END, TEXT_LIMIT, Answers, capital, humanise, page_data
-from topicgen.extras import require
-from topicgen.html import csp, safe_json
+from topicgen.html import render
 
 DASH = "–"
 _DECIMALS = {"percent": 1, "words": 1, "ratio": 2}
-_FILTERS = {
+_FILTERS: dict[str, Callable[..., Any]] = {
     "arrow": {True: "↑", False: "↓", None: ""}.get,
     "direction": {True: "higher is better", False: "lower is better", None: "neither is better"}.get,
     "unit": {"percent": "%", "words": "words", "ratio": ""}.get,
@@ -53,14 +51,12 @@ def render_page(evaluation: Mapping[str, Any], documents: Sequence[Mapping[str, 
     Raises:
         UserError: the extra with the template engine is not installed.
     """
-    script, style = _asset("evaluation.js"), _asset("evaluation.css")
     data = page_data(evaluation, documents, answers)
-    page: str = _template().render(
+    page = render(
+        "evaluation",
+        data,
+        _FILTERS,
         evaluation=evaluation,
-        policy=csp([script], [style]),
-        script=script,
-        style=style,
-        data=safe_json(data),
         metrics=measured_metrics(evaluation),
         scores=list(score_rows(evaluation)),
         pairs=[_pair(pair, evaluation["metrics"][pair["metric"]]) for pair in evaluation.get("paired", ())],
@@ -73,23 +69,6 @@ def render_page(evaluation: Mapping[str, Any], documents: Sequence[Mapping[str, 
         each_end=EACH_END,
     )
     return page.encode("utf-8", "replace").decode()  # a lone surrogate in a name could not be written to a file
-
-
-def _asset(name: str) -> str:
-    return (files("topicgen") / "templates" / name).read_text(encoding="utf-8").strip()
-
-
-def _template() -> Any:
-    jinja2 = require("jinja2", "evaluate")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("topicgen", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= _FILTERS
-    return environment.get_template("evaluation.html")
 
 
 def shown(value: float, unit: str, *, sign: bool = False) -> str:

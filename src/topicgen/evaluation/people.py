@@ -1,11 +1,9 @@
 """Two systems in, a form for people, their answers or a judge's verdicts out; never mixed with the scores."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from topicgen.chat import ChatClient, ChatFailure
 from topicgen.config import EvaluationSettings
@@ -14,7 +12,7 @@ from topicgen.evaluation import answers as saved
 from topicgen.evaluation import judge as verdict
 from topicgen.evaluation.ask import KEY_FILE, build_form
 from topicgen.evaluation.job import EvaluateJob
-from topicgen.evaluation.output import write_whole
+from topicgen.evaluation.output import prepare_folder, write_json
 from topicgen.evaluation.rubric import load_rubric
 from topicgen.evaluation.systems import System
 from topicgen.intervals import Interval
@@ -40,7 +38,7 @@ def _topics(systems: Sequence[System]) -> dict[str, Sequence[str]]:
 def ask_people(job: EvaluateJob) -> int:
     """Writes a blind form and its key into the output folder."""
     require_two_systems(job)
-    folder = _folder(job.output, job.force, FORM_FILE, KEY_FILE)
+    folder = prepare_folder(job.output or ".", job.force, (FORM_FILE, KEY_FILE))
     labelled, systems = job.systems()
     form = build_form(labelled.examples, _topics(systems), job.settings.ask, job.settings.seed)
     form.save(str(folder / FORM_FILE), force=job.force)
@@ -53,7 +51,7 @@ def tell_answers(
     paths: Sequence[str], key: str, output: str | None, settings: EvaluationSettings, force: bool = False
 ) -> int:
     """Prints win rates and agreement; with an output folder also as people.json."""
-    folder = _folder(output, force, PEOPLE_FILE) if output else None
+    folder = prepare_folder(output, force, (PEOPLE_FILE,)) if output else None
     judgements = saved.read_answers(Path(key), [Path(path) for path in paths])
     summary = saved.summarise(judgements, settings.samples, settings.seed)
     for system in summary.systems:
@@ -73,7 +71,7 @@ def ask_judge(job: EvaluateJob, model: str, rubric: str | None, paths: Sequence[
     require_two_systems(job)
     asked = load_rubric(Path(rubric) if rubric else None)
     client = ChatClient(model)
-    folder = _folder(job.output, job.force, JUDGE_FILE) if job.output else None
+    folder = prepare_folder(job.output, job.force, (JUDGE_FILE,)) if job.output else None
     people = saved.read_answers(Path(key), [Path(path) for path in paths]).labels() if paths else {}
     labelled, systems = job.systems()
     verdicts = verdict.judge(labelled.examples, _topics(systems), _reachable(client), asked)
@@ -113,28 +111,10 @@ def _reachable(client: ChatClient) -> verdict.Ask:
     return ask
 
 
-def _folder(output: str | None, force: bool, *names: str) -> Path:
-    """The output folder, made, and without files of these names; checked before a model is loaded."""
-    folder = Path(output or ".")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made: {error.strerror}") from None
-    for name in names:
-        if (folder / name).exists() and not force:
-            raise UserError(f"{folder / name}: exists already; use --force to replace it, or another folder")
-    return folder
-
-
 def _as_sides(labels: Mapping[str, str], systems: tuple[str, str]) -> dict[str, str]:
     """Labels that name systems, as the judge's ``a``, ``b`` and ``tie``; documents of other systems are left out."""
     sides = {systems[0]: "a", systems[1]: "b", "tie": "tie"}
     return {document: sides[label] for document, label in labels.items() if label in sides}
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def _percent(rate: Interval) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from topicgen.embed import Embedder, cosine
 from topicgen.extras import require
 from topicgen.intervals import Aggregate, Array, mean_of, ratio_of, values_as_statistics
-from topicgen.metrics import exact_match, rouge_l, rouge_n, stems, token_f1, word_edits
+from topicgen.metrics import SCORES, rouge_l, rouge_n, stems, token_f1, word_edits
 from topicgen.phrase import support
 from topicgen.records import Example
 
@@ -69,13 +69,10 @@ class Statistics:
 
 
 _PAIRWISE: Mapping[str, Callable[[str, str], float]] = {
-    "rouge1": partial(rouge_n, n=1),
-    "rouge2": partial(rouge_n, n=2),
-    "rougeL": rouge_l,
+    **SCORES,
     "rouge1_stem": partial(rouge_n, n=1, words=stems),
     "rouge2_stem": partial(rouge_n, n=2, words=stems),
     "rougeL_stem": partial(rouge_l, words=stems),
-    "exact": exact_match,
     "f1": token_f1,
 }
 

@@ -32,6 +32,11 @@ class System:
     references: Sequence[Sequence[str]] | None = None
     stability: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def covers(self) -> list[bool]:
+        """The documents that it is for: all, or those for which it has references of its own."""
+        return [True] * len(self.topics) if self.references is None else [bool(r) for r in self.references]
+
 
 def failures(topics: Sequence[str], examples: Sequence[Example]) -> int:
     """Documents with text and without a topic."""
