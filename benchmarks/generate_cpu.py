@@ -1,6 +1,6 @@
 """Speed of the CPU engine beside transformers, on the same documents and weights in one run.
 
-    make bench-cpu            # or: python benchmarks/generate_cpu.py --data FOLDER --documents 120
+    make bench-cpu            # or: python benchmarks/generate_cpu.py --data FOLDER --documents 400
 
 FOLDER may hold topics.parquet (columns abstract, topic), or be a file of JSON lines with text and topic; without
 either the paragraphs of data/input.txt are repeated.
@@ -144,7 +144,7 @@ def print_table(results: list[dict[str, object]], documents: Rows) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with topics.parquet, or JSON lines")
-    parser.add_argument("--documents", type=int, default=120)
+    parser.add_argument("--documents", type=int, default=400)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--system", choices=SYSTEMS, help="run only this one, and print its result as JSON")
     args = parser.parse_args()

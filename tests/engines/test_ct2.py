@@ -57,6 +57,15 @@ def test_int8_topics_are_the_same_in_every_run(generator: TopicGenerator) -> Non
     assert best(generator.engine, inputs) == best(CT2Engine(generator.model), inputs)
 
 
+def test_score_is_the_same_with_and_without_the_probability_of_each_token(
+    exact: TopicGenerator, inputs: list[tuple[int, ...]], greedy: list[Completion]
+) -> None:
+    plain = [one for [one] in exact.engine.generate(inputs, GenerationSettings())]
+    assert ids(plain) == ids(greedy)
+    assert [one.score for one in plain] == pytest.approx([other.score for other in greedy], abs=1e-5)
+    assert [one.finished for one in plain] == [other.finished for other in greedy]
+
+
 def test_completion_is_no_longer_than_asked_for(generator: TopicGenerator) -> None:
     inputs = prompts(generator.model)
     cut = best(generator.engine, inputs, max_topic_tokens=2)
