@@ -17,4 +17,6 @@ def prompts(model: ModelFolder, texts: Sequence[str] = PASSAGES) -> list[tuple[i
 
 
 def best(engine: CT2Engine, inputs: Sequence[Sequence[int]], **settings: Any) -> list[Completion]:
-    return [completions[0] for completions in engine.generate(inputs, GenerationSettings(token_logprobs=True, **settings))]
+    return [
+        completions[0] for completions in engine.generate(inputs, GenerationSettings(token_logprobs=True, **settings))
+    ]
