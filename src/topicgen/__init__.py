@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from topicgen.evaluation.comparison import evaluate
     from topicgen.generate import TopicGenerator
     from topicgen.records import Document, RankedTopic, Topic
+    from topicgen.training.job import train
 
 __all__ = [
     "Document",
@@ -24,6 +25,7 @@ __all__ = [
     "UserError",
     "__version__",
     "evaluate",
+    "train",
 ]
 
 _HOME = {
@@ -34,6 +36,7 @@ _HOME = {
     "TopicGenerator": "generate",
     "UserError": "errors",
     "evaluate": "evaluation.comparison",
+    "train": "training.job",
 }
 
 

@@ -15,20 +15,18 @@ from topicgen.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_TERMINATED,
+    TerminatedError,
     UserError,
 )
 from topicgen.evaluation.command import add_evaluate
 from topicgen.terminal import say
+from topicgen.training.command import add_train
 from topicgen.version import __version__
 
 EPILOG = """\
 exit codes: 0 ok; 1 failure; 2 wrong usage; 3 some of the input could not be read, the rest is written;
 130 interrupted (Ctrl-C); 143 terminated. Data goes to stdout, everything else to stderr.
 """
-
-
-class TerminatedError(BaseException):
-    """SIGTERM arrived."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -42,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"topicgen {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands)
+    add_train(commands, EPILOG)
     add_evaluate(commands, EPILOG)
     doctor = commands.add_parser("doctor", help="report versions, devices, models, caches and what is missing")
     doctor.add_argument("--json", action="store_true", help="print JSON")
@@ -87,9 +86,9 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     group = parser.add_argument_group("model")
     add = group.add_argument
     add("--model", default="mini", help="mini, a model folder, or a hub id (default: mini)")
-    add("--engine", choices=["auto", "ct2"], default="auto", help="what runs the model")
+    add("--engine", choices=["auto", "ct2", "hf"], default="auto", help="what runs the model (default: auto)")
     add("--threads", type=int, metavar="N", help="CPU cores to use (default: all that may be used)")
-    add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic on the CPU (default: int8)")
+    add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic of ct2 (default: int8)")
     add(
         "--topics",
         type=int,

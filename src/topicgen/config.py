@@ -10,7 +10,7 @@ InputFormat = Literal["auto", "text", "csv", "tsv", "jsonl", "parquet"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
 
 
-def _require_between(settings: Any, *bounds: tuple[str, float, float]) -> None:
+def require_between(settings: Any, *bounds: tuple[str, float, float]) -> None:
     """Checks fields of settings by name, lowest and highest value; None passes."""
     for name, low, high in bounds:
         value = getattr(settings, name)
@@ -18,7 +18,7 @@ def _require_between(settings: Any, *bounds: tuple[str, float, float]) -> None:
             raise UsageError(f"{name} must be between {low} and {high}, not {value}")
 
 
-def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+def require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")
 
@@ -45,8 +45,8 @@ class ReaderSettings:
     """Characters of one document that are kept in memory; the rest is dropped and the document marked as cut."""
 
     def __post_init__(self) -> None:
-        _require_one_of("input_format", self.input_format, get_args(InputFormat))
-        _require_one_of("unit", self.unit, get_args(Unit))
+        require_one_of("input_format", self.input_format, get_args(InputFormat))
+        require_one_of("unit", self.unit, get_args(Unit))
         if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n\0'):
             raise UsageError(f"the delimiter must be one character that can separate fields, not {self.delimiter!r}")
         if self.max_characters < 1:
@@ -85,7 +85,7 @@ class WriterSettings:
     """Whether CSV cells that a spreadsheet would run as a formula get a leading apostrophe."""
 
     def __post_init__(self) -> None:
-        _require_one_of("output_format", self.output_format, get_args(OutputFormat))
+        require_one_of("output_format", self.output_format, get_args(OutputFormat))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class GenerationSettings:
     """Documents that are read ahead and sorted by length; output keeps the input's order."""
 
     def __post_init__(self) -> None:
-        _require_between(
+        require_between(
             self,
             ("max_topic_tokens", 1, 256),
             ("topics", 1, 20),
@@ -145,7 +145,7 @@ class EvaluationSettings:
     """Documents of a form for people."""
 
     def __post_init__(self) -> None:
-        _require_between(self, ("samples", 100, 100_000), ("seed", 0, 2**31 - 1), ("stability", 0, 2**31))
+        require_between(self, ("samples", 100, 100_000), ("seed", 0, 2**31 - 1), ("stability", 0, 2**31))
         if self.ask < 1:
             raise UsageError(f"ask must be at least 1, not {self.ask}")
         if not 0 < self.level < 1:

@@ -21,3 +21,7 @@ class UsageError(UserError):
     """A command or call with arguments that do not fit together."""
 
     exit_code = EXIT_USAGE
+
+
+class TerminatedError(BaseException):
+    """SIGTERM arrived."""

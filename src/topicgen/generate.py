@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import islice
 
 from topicgen.config import GenerationSettings
@@ -17,6 +18,7 @@ from topicgen.records import Document, RankedTopic, Status, Topic
 SUPPORT_WEIGHT = 3.0  # nats of log-probability that full support by the document is worth
 DOUBTFUL_SCORE = 0.4
 SECOND_LOOK_BEAMS = 4
+LARGE_BYTES = 2_000_000_000  # a billion parameters of 16 bits
 FIRST_WINDOW = 32  # small at first, so that topics appear at once
 
 
@@ -42,21 +44,21 @@ class TopicGenerator:
 
         Args:
             model: ``mini``, a model folder, or a hub id such as ``owner/name`` (the only case that uses the network).
-            engine: A name in ``ENGINES``, or ``auto``.
+            engine: A name in ``ENGINES``, or ``auto``: ``hf`` for large models where there is a GPU, else ``ct2``.
             threads: CPU cores to use; None takes all that the process may use.
-            precision: ``int8``, or ``float32`` for exactness at a third less speed.
+            precision: ``int8``, or ``float32`` for exactness at a third less speed; only ``ct2`` heeds it.
 
         Raises:
             UserError: When there is no such model or engine, or the model cannot be run by it.
         """
-        name = "ct2" if engine == "auto" else engine
-        if name not in ENGINES:
+        if engine not in ("auto", *ENGINES):
             raise UsageError(f"no engine {engine!r}; there are auto, {', '.join(ENGINES)}")
         if precision not in ("int8", "float32"):
             raise UsageError(f"precision must be int8 or float32, not {precision!r}")
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         folder = find_model(model)
+        name = choose_engine(folder) if engine == "auto" else engine
         return cls(folder, ENGINES[name](folder, threads=threads, precision=precision))
 
     def generate(self, documents: Iterable[str | Document], settings: GenerationSettings | None = None) -> list[Topic]:
@@ -160,6 +162,20 @@ class TopicGenerator:
             ranked = [RankedTopic(fallback(document.text), completions[0].score)]
         kept = [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
         return topic(kept, "truncated" if document.cut or prompt.truncated else "ok")
+
+
+def choose_engine(model: ModelFolder) -> str:
+    """``hf`` for models that are slow on a CPU, or do not run there, where there is a GPU; else ``ct2``."""
+    large = model.quantized or sum(file.stat().st_size for file in model.weights) > LARGE_BYTES
+    return "hf" if large and _has_gpu() else "ct2"
+
+
+def _has_gpu() -> bool:
+    if not all(find_spec(library) for library in ("torch", "transformers")):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _read_window(source: Iterator[Document], size: int) -> tuple[list[Document], UserError | None]:

@@ -1,64 +1,63 @@
 """A model name, folder or hub id in, a checked model folder out."""
 
 import hashlib
-import json
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from topicgen.adapters import Adapter, is_adapter, read_object, unsafe_instead
 from topicgen.errors import UserError
-from topicgen.prompt import Prompt
+from topicgen.prompt import PROMPT_FILE, Prompt
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 EMBEDDED = ("mini",)
-_UNSAFE = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+BASES = {"llama3-8b": "unsloth/llama-3-8b-bnb-4bit"}
+"""Short names of base models, and their hub ids."""
 
 
-class ModelFolder:
-    """Everything needed to generate: weights (safetensors), config, tokenizer and prompt.
+class WeightsFolder:
+    """Whole weights (safetensors), config and tokenizer: a base model, or part of a model folder.
 
     Args:
         path: The folder.
         name: The name that the user gave.
+        weights: The weight files where they lie in another folder.
 
     Raises:
         UserError: When a file is missing, damaged or of an unsafe kind.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, weights: list[Path] | None = None) -> None:
         self.path = path
         self.name = name
         if not (path / "config.json").is_file():
             raise UserError(
                 f"{path}: no config.json; a model folder holds config.json, *.safetensors and tokenizer.json"
             )
-        self.config = self._read_json("config.json")
-        if "auto_map" in self.config:
-            raise UserError(f"{path}/config.json: auto_map asks to run code from the model; topicgen never does")
-        self.weights = sorted(path.glob("*.safetensors"))
+        self.config = read_object(path / "config.json")
+        self.weights = weights or sorted(path.glob("*.safetensors"))
         if not self.weights:
-            unsafe = next((file for kind in _UNSAFE for file in path.glob(kind)), None)
-            found = f"; {unsafe.name} may run code when it is loaded and is refused" if unsafe else ""
-            raise UserError(f"{path}: no *.safetensors{found}")
-        self.prompt = Prompt.load(path)
-
-    def _read_json(self, name: str) -> dict[str, Any]:
-        try:
-            value = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path / name}: cannot be read as JSON ({error})") from None
-        if not isinstance(value, dict):
-            raise UserError(f"{self.path / name}: a JSON object is needed")
-        return value
+            raise UserError(f"{path}: no *.safetensors{unsafe_instead(path)}")
 
     @property
     def context_tokens(self) -> int:
         """Longest sequence that the model was made for, prompt and topic together."""
         return self.number("max_position_embeddings", 2048)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the weights are stored in a quantised form, such as bitsandbytes' NF4."""
+        return bool(self.config.get("quantization_config"))
+
+    @property
+    def own_prompt(self) -> Prompt | None:
+        """The prompt that the folder brings; base models of the hub bring none."""
+        return Prompt.load(self.path) if (self.path / PROMPT_FILE).is_file() else None
 
     def number(self, name: str, default: int | None = None) -> int:
         """A whole number of the config; raises UserError when it is missing or not positive."""
@@ -66,6 +65,21 @@ class ModelFolder:
         if type(value) is not int or value < 1:
             raise UserError(f"{self.path}/config.json: {name} must be a positive whole number, not {value!r}")
         return value
+
+    def linear_shapes(self) -> dict[str, tuple[int, int]]:
+        """Rows and columns of the linear maps of each layer, as the config has them."""
+        hidden, inner, heads = (self.number(n) for n in ("hidden_size", "intermediate_size", "num_attention_heads"))
+        width = self.number("head_dim") if self.config.get("head_dim") else hidden // heads
+        keys = self.number("num_key_value_heads", heads) * width
+        return {
+            "q_proj": (heads * width, hidden),
+            "k_proj": (keys, hidden),
+            "v_proj": (keys, hidden),
+            "o_proj": (hidden, heads * width),
+            "gate_proj": (inner, hidden),
+            "up_proj": (inner, hidden),
+            "down_proj": (hidden, inner),
+        }
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
@@ -78,13 +92,88 @@ class ModelFolder:
             raise UserError(f"{path}: not a tokenizer ({error})") from None
 
     @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 over the weight files."""
+        return _digest(_file_digests(self.weights))
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over config, tokenizer, prompt and weights: the identity of the model."""
-        total = hashlib.sha256()
-        for file in [*(self.path / n for n in ("config.json", "tokenizer.json", "prompt.json")), *self.weights]:
-            with file.open("rb") as stream:
-                total.update(hashlib.file_digest(stream, "sha256").digest())
-        return total.hexdigest()
+        """SHA-256 over config, tokenizer, prompt (where there is one) and weights: the identity of the model."""
+        texts = [
+            file for name in ("config.json", "tokenizer.json", PROMPT_FILE) if (file := self.path / name).is_file()
+        ]
+        return _digest([*_file_digests(texts), bytes.fromhex(self.weights_digest)])
+
+
+class ModelFolder(WeightsFolder):
+    """Everything needed to generate: weights or an adapter on a base's weights, config, tokenizer and prompt.
+
+    Attributes:
+        adapter: The LoRA weights, in an adapter folder; ``weights`` are then those of the base.
+        base: The base model of the adapter.
+        prompt: The prompt that the model was trained with.
+
+    Raises:
+        UserError: As for WeightsFolder, and when the adapter cannot be applied to the base.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.adapter = Adapter.load(path) if is_adapter(path) else None
+        self.base = _base_of(self.adapter) if self.adapter else None
+        super().__init__(path, name, self.base.weights if self.base else None)
+        if self.adapter and self.base:
+            _require_base(self, self.adapter, self.base)
+        self.prompt = Prompt.load(path)
+
+    @property
+    def quantized(self) -> bool:
+        return self.base.quantized if self.base else super().quantized
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 over the weight files, the adapter included."""
+        if not self.adapter or not self.base:
+            return super().weights_digest
+        return _digest([bytes.fromhex(self.base.weights_digest), *_file_digests(self.adapter.files)])
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def _file_digests(paths: Iterable[Path]) -> Iterable[bytes]:
+    for path in paths:
+        with path.open("rb") as stream:
+            yield hashlib.file_digest(stream, "sha256").digest()
+
+
+def _base_of(adapter: Adapter) -> WeightsFolder:
+    """The base of an adapter; a relative folder is looked for here, then beside the adapter folder."""
+    beside = str(adapter.folder.resolve().parent / adapter.base_name)
+    known = adapter.base_name in (*EMBEDDED, *BASES) or os.path.isdir(adapter.base_name)  # noqa: PTH112 - see below
+    try:
+        return find_base(beside if not known and os.path.isdir(beside) else adapter.base_name)  # noqa: PTH112
+    except UserError as error:
+        raise UserError(f"{adapter.folder}: its base model is not here: {error}") from None
+
+
+def _require_base(model: ModelFolder, adapter: Adapter, base: WeightsFolder) -> None:
+    """Raises UserError when the adapter was trained on other weights, or does not fit these.
+
+    The config, tokenizer and prompt are those of the adapter folder, so that only the base's weights must be the same.
+    """
+    needed, found = adapter.base_weights, base.weights_digest if adapter.base_weights else ""
+    if not needed and adapter.base_digest:
+        needed, found = adapter.base_digest, base.digest
+    if needed and needed != found:
+        raise UserError(
+            f"{adapter.folder}: was trained on base {adapter.base_name} (sha {needed[:12]}), "
+            f"found {base.path} (sha {found[:12]}), which is another model"
+        )
+    shapes, layers = base.linear_shapes(), base.number("num_hidden_layers")
+    adapter.require_fitting(base.name, layers, shapes)
+    if (model.linear_shapes(), model.number("num_hidden_layers")) != (shapes, layers):
+        raise UserError(f"{model.path}/config.json: describes a model of another shape than the base {base.name}")
 
 
 def find_model(name: str) -> ModelFolder:
@@ -93,16 +182,32 @@ def find_model(name: str) -> ModelFolder:
     Raises:
         UserError: When there is no such model, or the hub cannot be reached.
     """
+    return ModelFolder(_locate(name, EMBEDDED), name)
+
+
+def find_base(name: str) -> WeightsFolder:
+    """A model to fine-tune, named as for ``find_model`` or by a key of BASES; it needs no prompt.
+
+    Raises:
+        UserError: When there is no such model, the hub cannot be reached, or it is an adapter.
+    """
+    path = _locate(BASES.get(name, name), (*EMBEDDED, *BASES))
+    if is_adapter(path):
+        raise UserError(f"{path}: is an adapter folder; a base model has whole weights")
+    return WeightsFolder(path, name)
+
+
+def _locate(name: str, known: tuple[str, ...]) -> Path:
     if name in EMBEDDED:
-        return ModelFolder(Path(str(files("topicgen") / "assets" / name)), name)
+        return Path(str(files("topicgen") / "assets" / name))
     path = Path(name)
     if name and os.path.isdir(path):  # noqa: PTH112 - the method of Path raises for names that are too long
-        return ModelFolder(path, name)
+        return path
     if name and os.path.exists(path):  # noqa: PTH110
         raise UserError(f"{name}: is a file; a model is a folder with config.json and *.safetensors")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return ModelFolder(_download(name), name)
-    raise UserError(f"no model {name!r}: give {' or '.join(EMBEDDED)}, a model folder, or a hub id like owner/name")
+        return _download(name)
+    raise UserError(f"no model {name!r}: give {' or '.join(known)}, a model folder, or a hub id like owner/name")
 
 
 def _download(hub_id: str) -> Path:

@@ -86,6 +86,16 @@ class PromptEncoder:
         # No token is longer than this, so more characters than this cannot be read: they are cut before tokenising.
         self._max_characters = self._room * max(map(len, tokenizer.get_vocab()))
 
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """Token ids before every document."""
+        return tuple(self._prefix)
+
+    @property
+    def suffix(self) -> tuple[int, ...]:
+        """Token ids between a document and its answer."""
+        return tuple(self._suffix)
+
     def fold(self, text: str) -> str:
         """The document as the model reads it; empty when there is nothing to read."""
         text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be encoded

@@ -1,9 +1,12 @@
 """The engines that run a model."""
 
+from collections.abc import Callable
+
 from topicgen.engines.base import Completion, Engine, Precision
 from topicgen.engines.ct2 import CT2Engine
+from topicgen.engines.hf import HFEngine
 
-ENGINES = {"ct2": CT2Engine}
+ENGINES: dict[str, Callable[..., Engine]] = {"ct2": CT2Engine, "hf": HFEngine}
 """Every engine by its name; each is called with a model folder and keyword options."""
 
-__all__ = ["ENGINES", "CT2Engine", "Completion", "Engine", "Precision"]
+__all__ = ["ENGINES", "CT2Engine", "Completion", "Engine", "HFEngine", "Precision"]

@@ -2,7 +2,8 @@
 
 import math
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Literal, Protocol
 from topicgen.config import GenerationSettings
 
 Precision = Literal["int8", "float32"]
+TOPIC_ROOM = 64  # tokens of the context that a prompt leaves free
+LENGTH_SPREAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,29 @@ class Engine(Protocol):
     def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
         """Completions for each prompt, likeliest first: ``settings.beams`` of them."""
         ...
+
+
+def groups(lengths: Sequence[int], batch_tokens: int, spread: int = LENGTH_SPREAD) -> Iterator[list[int]]:
+    """Batches of prompts of nearly the same length, longest first; gives their indices.
+
+    CTranslate2 computes what all prompts of a batch have in length at once and the rest token by token, so that there
+    a spread of lengths costs more than a smaller batch.
+    """
+    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    group: list[int] = []
+    for number in order:
+        longest = lengths[group[0]] if group else 0
+        if group and ((len(group) + 1) * longest > batch_tokens or longest - lengths[number] > spread):
+            yield group
+            group = []
+        group.append(number)
+    if group:
+        yield group
+
+
+def sampling_state(prompts: Sequence[Sequence[int]], seed: int) -> int:
+    """State of random numbers: it depends on the seed and on the prompts, not on what ran before."""
+    return zlib.crc32(repr(prompts).encode(), seed) & 0x7FFFFFFF
 
 
 def available_threads() -> int:

@@ -4,20 +4,26 @@ import ctypes
 import os
 import platform
 import time
-import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from topicgen.cache import cache_folder
 from topicgen.config import GenerationSettings
-from topicgen.engines.base import Completion, Precision, available_threads, processor_flags
+from topicgen.engines.base import (
+    LENGTH_SPREAD,
+    TOPIC_ROOM,
+    Completion,
+    Precision,
+    available_threads,
+    groups,
+    processor_flags,
+    sampling_state,
+)
 from topicgen.engines.ct2_weights import ct2_folder, vocabulary
 from topicgen.models import ModelFolder
 
-TOPIC_ROOM = 64  # tokens of the context that a prompt leaves free
 BATCH_TOKENS = 512  # larger batches leave a core's cache, and mix more lengths
-LENGTH_SPREAD = 4
 SEARCH_SPREAD = 1  # a step costs more with several beams
 POLL_SECONDS = 0.002
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
@@ -76,14 +82,10 @@ class CT2Engine:
         return done
 
     def _sampler(self, prompts: Sequence[Sequence[int]], seed: int) -> Any:
-        """A generator of one worker: the library seeds the random state of a worker's thread once, at its start.
-
-        The state depends on the seed and on the prompts, not on what ran before.
-        """
+        """A generator of one worker: the library seeds the random state of a worker's thread once, at its start."""
         import ctranslate2
 
-        state = zlib.crc32(repr(prompts).encode(), seed)
-        ctranslate2.set_random_seed(state & 0x7FFFFFFF)
+        ctranslate2.set_random_seed(sampling_state(prompts, seed))
         return self._open(1, self._workers)
 
 
@@ -107,24 +109,6 @@ def _keep_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
-def groups(lengths: Sequence[int], batch_tokens: int, spread: int = LENGTH_SPREAD) -> Iterator[list[int]]:
-    """Batches of prompts of nearly the same length, longest first; gives their indices.
-
-    The library computes what all prompts of a batch have in length at once and the rest token by token, so that a
-    spread of lengths costs more than a smaller batch.
-    """
-    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
-    group: list[int] = []
-    for number in order:
-        longest = lengths[group[0]] if group else 0
-        if group and ((len(group) + 1) * longest > batch_tokens or longest - lengths[number] > spread):
-            yield group
-            group = []
-        group.append(number)
-    if group:
-        yield group
 
 
 class Batch:

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ def ct2_folder(model: ModelFolder, precision: str, cache: Path) -> tuple[Path, t
     may build it at the same time. A damaged copy is built anew. Where the cache cannot be written, it lives in a
     temporary folder until the owner goes.
     """
+    if model.quantized:
+        raise UserError(f"{model.name}: its weights are quantised; they run on a GPU with the hf engine, not with ct2")
     folder = cache / f"ct2-{FORMAT}-{model.digest[:16]}-{precision}"
     if _intact(folder):
         return folder, None
@@ -77,27 +80,36 @@ def widened(data: bytes) -> Array:
 
 
 def _read_tensors(model: ModelFolder) -> dict[str, Array]:
-    """All weights as float32 arrays; bfloat16 has no numpy type and is widened."""
+    """All weights as float32 arrays, the adapter's changes included."""
+    tensors: dict[str, Array] = {}
+    for path in model.weights:
+        tensors.update(_read_file(path))
+    if model.adapter:
+        changes = dict(_read_file(model.adapter.weights))
+        for name, (a, b) in model.adapter.pairs.items():
+            tensors[name] = tensors[name] + np.float32(model.adapter.scale) * (changes[b] @ changes[a])
+    return tensors
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
+    """Tensors of one file as float32; bfloat16 has no numpy type and is widened."""
     from safetensors import SafetensorError, deserialize
 
     kinds = {"F32": np.float32, "F16": np.float16}
-    tensors: dict[str, Array] = {}
-    for path in model.weights:
-        try:
-            entries = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-        except SafetensorError as error:
-            raise UserError(f"{path}: damaged or not safetensors ({error})") from None
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-        for name, entry in entries:
-            if entry["dtype"] == "BF16":
-                array = widened(entry["data"])
-            elif entry["dtype"] in kinds:
-                array = np.frombuffer(entry["data"], kinds[entry["dtype"]]).astype(np.float32)
-            else:
-                raise UserError(f"{path}: {name} is {entry['dtype']}; the ct2 engine reads F32, F16 and BF16 weights")
-            tensors[name] = array.reshape(entry["shape"])
-    return tensors
+    try:
+        entries = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise UserError(f"{path}: damaged or not safetensors ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    for name, entry in entries:
+        if entry["dtype"] == "BF16":
+            array = widened(entry["data"])
+        elif entry["dtype"] in kinds:
+            array = np.frombuffer(entry["data"], kinds[entry["dtype"]]).astype(np.float32)
+        else:
+            raise UserError(f"{path}: {name} is {entry['dtype']}; the ct2 engine reads F32, F16 and BF16 weights")
+        yield name, array.reshape(entry["shape"])
 
 
 def _scaling(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from topicgen.config import ReaderSettings
 from topicgen.errors import UserError
+from topicgen.labelled import cell_text, either, reference_column, text_column
 from topicgen.reader import Problems, column_names, read_documents
 from topicgen.records import Document, Example
 
-REFERENCE_NAMES = ("topic", "reference", "label", "target")
 PREDICTION_NAMES = ("topic", "prediction", "predicted", "output")
 _SHOWN = 3
 
@@ -71,12 +70,8 @@ def _choose(path: str, names: Sequence[str], columns: LabelledColumns, notify: N
     taken = {columns.text, columns.id, columns.title, columns.category, *columns.predictions}
     references = columns.references
     if not references:
-        usual = [name for name in names if name.lower() in REFERENCE_NAMES and name not in taken]
-        if len(usual) > 1:
-            raise UserError(f"{path}: which column holds the reference topic? Use --topic-column with {_or(usual)}")
-        references = tuple(usual)
-        if usual and usual != ["topic"]:
-            notify(f"reference topics: {usual[0]!r}")
+        usual = reference_column(path, names, taken, notify)
+        references = () if usual is None else (usual,)
 
     def usual_one(given: str | None, name: str) -> str | None:
         return given if given is not None or name not in names or name in {*taken, *references} else name
@@ -89,16 +84,9 @@ def _choose(path: str, names: Sequence[str], columns: LabelledColumns, notify: N
         category=usual_one(columns.category, "category"),
     )
     if chosen.text is None:  # a reference must not be taken for the text
-        used = {chosen.id, chosen.title, chosen.category, *chosen.references, *chosen.predictions}
-        free = [name for name in names if name not in used]
-        if not free:
-            raise UserError(f"{path}: no column is left for the text; its columns are {', '.join(names) or 'none'}")
-        chosen = replace(chosen, text=free[0] if len(free) == 1 else None)
+        used = {chosen.title, chosen.category, *chosen.references, *chosen.predictions}
+        chosen = replace(chosen, text=text_column(path, names, chosen.id, used, notify))
     return chosen
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(names)
 
 
 def _example(document: Document, columns: LabelledColumns) -> Example:
@@ -115,13 +103,7 @@ def _example(document: Document, columns: LabelledColumns) -> Example:
 
 
 def _text(document: Document, column: str) -> str:
-    value: Any = document.columns.get(column)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        where = f"{document.source}, row {document.position}"
-        raise UserError(f"{where}: column {column!r} holds {type(value).__name__}, not text")
-    return value.strip()
+    return cell_text(document.columns.get(column), column, f"{document.source}, row {document.position}")
 
 
 def read_predictions(
@@ -145,7 +127,9 @@ def read_predictions(
     if not names:
         raise UserError(f"{path}: holds no row; a table of predictions is needed")
     if column is None and not usual:
-        raise UserError(f"{path}: which column holds the topics? Use --predictions-column with {_or(names) or 'one'}")
+        raise UserError(
+            f"{path}: which column holds the topics? Use --predictions-column with {either(names) or 'one'}"
+        )
     settings = replace(reading, text_column=column or usual[0], id_column="id" if "id" in names else None)
     try:
         documents = list(read_documents([path], settings, problems, notify=notify))

@@ -1,0 +1,210 @@
+"""One ``topicgen train`` call: labelled data and a base model in, a model folder out."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from topicgen.config import ReaderSettings
+from topicgen.errors import UserError
+from topicgen.models import WeightsFolder, find_base
+from topicgen.prompt import Prompt
+from topicgen.reader import Problems
+from topicgen.training import distributed, memory
+from topicgen.training.base import load_base, require_llama
+from topicgen.training.display import Display
+from topicgen.training.examples import ExampleSplit, read_examples
+from topicgen.training.folder import ADAPTER_FILE, ModelFacts, write_folder, write_merged
+from topicgen.training.llama import PackedLlama
+from topicgen.training.loop import Data, Trainer
+from topicgen.training.packing import Pack, pack
+from topicgen.training.prompts import prompt_of
+from topicgen.training.rows import TokenRows, encode_examples, preview
+from topicgen.training.settings import BASE_DEFAULTS, TrainingSettings, combine
+from topicgen.training.trackers import open_tracker
+from topicgen.version import __version__
+
+WITHOUT_EFFECT = [
+    "output_dir",
+    "resume",
+    "report_to",
+    "project",
+    "run_name",
+    "memory",
+    "save_total_limit",
+    "save_steps",
+    "shown_topics",
+    "compile",
+]
+"""Settings that may differ between the start of a run and its continuation."""
+
+MERGE_SAMPLE = 4  # examples
+MERGE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}  # relative error of the logits
+
+
+@dataclass
+class TrainJob:
+    """What ``topicgen train`` was asked to do."""
+
+    inputs: Sequence[str]
+    settings: TrainingSettings
+    reading: ReaderSettings
+    preview: int | None
+    merge: Path | None
+    force: bool
+    say: Callable[[str], None]
+    warn: Callable[[str], None]
+    quiet: bool
+
+    def run(self) -> Problems:
+        """Reads and checks everything before the model is loaded, trains, and writes the folder."""
+        device = distributed.join()
+        try:
+            return self._run(device)
+        except torch.OutOfMemoryError:
+            raise UserError(
+                "out of GPU memory: lower --pack-tokens or --max-length, set --memory lower, or use --recompute"
+            ) from None
+        finally:
+            distributed.leave()
+
+    def _run(self, device: torch.device) -> Problems:
+        settings = self.settings
+        first = distributed.Group.current().rank == 0
+        say = self.say if first else lambda _: None
+        folder = Path(settings.output_dir)
+        problems = Problems(Path(f"{folder}.quarantine.jsonl"))
+        try:
+            split = read_examples(self.inputs, settings, problems, say, self.reading)
+        finally:
+            problems.close()
+            for line in problems.summary():
+                self.warn(line)
+        base = find_base(settings.base)
+        require_llama(base)
+        prompt = prompt_of(base)
+        longest = min(settings.max_length, base.context_tokens)
+        train = encode_examples(split.train, prompt, base.tokenizer, longest)
+        validation = encode_examples(split.validation, prompt, base.tokenizer, longest) if split.validation else None
+        self._tell(split, train, validation, say)
+        if self.preview:
+            sys.stdout.write(preview(train, base.tokenizer, self.preview, sys.stdout.isatty()))
+            return problems
+        if first:
+            self._claim(folder)
+        plan = memory.plan(base.config, settings, device)
+        say(plan.reason)
+        identity = self._identity(base, split, plan)
+        tracker = open_tracker(settings, folder, asdict(settings), self.say) if first else None
+        model = load_base(base, settings, plan, device, torch.float32 if device.type == "cpu" else torch.bfloat16)
+        rows = validation.rows if validation else []
+        data = Data(train.prefix, train.rows, rows, base.tokenizer, _stop(base, prompt))
+        display = Display(say, visible=first and not self.quiet and sys.stderr.isatty(), device=device)
+
+        def report(row: Mapping[str, Any]) -> None:
+            display.show(row)
+            if tracker is not None:
+                numbers = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and k != "step"}
+                tracker.log(int(row["step"]), numbers)
+
+        trainer = Trainer(model, data, settings, plan, folder / "checkpoints", identity, report, say)
+        failed = True
+        try:
+            with display.over(trainer.schedule.steps):
+                progress = trainer.run()
+            failed = False
+        finally:
+            if tracker is not None:
+                tracker.close(failed)
+        if first:
+            facts = ModelFacts(base, prompt, settings, plan, split, progress, display.peak_bytes)
+            write_folder(folder, model.adapter, facts)
+            say(f"model written to {folder}; try: topicgen generate --model {folder} FILE")
+            if self.merge:
+                write_merged(self.merge, folder, base, model.adapter, prompt)
+                sample = pack(train.prefix, train.rows[:MERGE_SAMPLE], trainer.fill)
+                self._check_merged(self.merge, model, sample, plan, device)
+                say(f"merged weights written to {self.merge}")
+        return problems
+
+    def _tell(
+        self, split: ExampleSplit, train: TokenRows, validation: TokenRows | None, say: Callable[[str], None]
+    ) -> None:
+        held = len(validation.rows) if validation else 0
+        say(f"{len(train.rows)} examples for training, {held} for validation, {len(split.test)} for test")
+        cut = train.cut + (validation.cut if validation else 0)
+        left = train.left_out + (validation.left_out if validation else 0)
+        reasons = {**split.left_out, "with a topic too long": left}
+        if told := [f"{count} {reason}" for reason, count in reasons.items() if count]:
+            say(f"left out: {', '.join(told)}")
+        if cut:
+            say(f"{cut} texts were longer than max_length and lost their end")
+
+    def _claim(self, folder: Path) -> None:
+        """Fails before the model loads when the folder cannot be written, or holds a finished model."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".writable"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+        if (folder / ADAPTER_FILE).exists() and not self.force:
+            raise UserError(f"{folder}: holds a finished model; use --force, or another --output-dir")
+        if self.merge and self.merge.exists() and any(self.merge.iterdir()):
+            raise UserError(f"{self.merge}: is not empty; merged weights need a folder of their own")
+
+    def _check_merged(
+        self, folder: Path, model: PackedLlama, sample: Pack, plan: memory.Plan, device: torch.device
+    ) -> None:
+        """Raises UserError when the merged weights do not compute what adapter and base compute."""
+        dense = replace(plan, precision="float32" if device.type == "cpu" else "bf16", packed=False)
+        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+        merged = load_base(find_base(str(folder)), self.settings, dense, device, dtype)
+        with torch.no_grad():
+            ours, theirs = (m.eval().logits(sample.to(device)).float() for m in (model, merged))
+        error = ((ours - theirs).norm() / ours.norm()).item()
+        if not error < MERGE_TOLERANCE[dtype]:
+            raise UserError(f"{folder}: merged weights differ from adapter and base by {error:.1e}; do not use them")
+
+    def _identity(self, base: WeightsFolder, split: ExampleSplit, plan: memory.Plan) -> str:
+        """What must be the same for a checkpoint to be continued."""
+        settings = {name: value for name, value in asdict(self.settings).items() if name not in WITHOUT_EFFECT}
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        values = [__version__, base.weights_digest, split.fingerprint, settings, plan.precision, size]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def train(data: str | Sequence[str], *, force: bool = False, **settings: Any) -> Path:
+    """Fine-tunes a base model on labelled texts; the same as ``topicgen train``, and as quiet as ``-q``.
+
+    Args:
+        data: Tables of texts with topics, folders, or a hub data set id.
+        force: Whether to overwrite a finished model.
+        settings: Fields of TrainingSettings, such as ``base="mini"``, ``output_dir="my-model"``.
+
+    Returns:
+        The model folder, which ``TopicGenerator.load`` takes.
+
+    Raises:
+        UserError: For data, settings or a base that cannot be trained with; a setting that does not exist is a
+            UsageError.
+    """
+    base = str(settings.get("base", TrainingSettings().base))
+    chosen = combine(BASE_DEFAULTS.get(base, {}), settings)
+    inputs = [data] if isinstance(data, str) else list(data)
+    TrainJob(inputs, chosen, ReaderSettings(), None, None, force, lambda _: None, lambda _: None, True).run()
+    return Path(chosen.output_dir)
+
+
+def _stop(base: WeightsFolder, prompt: Prompt) -> int:
+    stop = base.tokenizer.token_to_id(prompt.stop)
+    if stop is None:
+        raise UserError(f"{base.path}: the tokenizer has no token {prompt.stop!r}")
+    return int(stop)

@@ -1,0 +1,268 @@
+"""A frozen model with an adapter and token rows in, a fitted adapter out; survives interruption at any moment."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from topicgen.errors import TerminatedError, UserError
+from topicgen.extras import require
+from topicgen.metrics import rouge_n
+from topicgen.training import distributed
+from topicgen.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, prune, save_checkpoint
+from topicgen.training.llama import PackedLlama
+from topicgen.training.memory import Plan
+from topicgen.training.optimizer_state import flatten_optimizer, random_state, restore_optimizer, restore_random_state
+from topicgen.training.packing import fixed_sizes, packs
+from topicgen.training.rows import TokenRow
+from topicgen.training.schedule import Schedule
+from topicgen.training.settings import TrainingSettings
+from topicgen.training.writing import fitting, write_topics
+
+Report = Callable[[Mapping[str, Any]], None]
+ADAPTER, BEST = "adapter/", "best/"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Token rows of the examples, and what reads and ends them."""
+
+    prefix: tuple[int, ...]
+    train: Sequence[TokenRow]
+    validation: Sequence[TokenRow]
+    tokenizer: Tokenizer
+    stop: int
+
+
+@dataclass
+class Progress:
+    """What a run has done: kept in checkpoints, told in training.json."""
+
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_step: int = 0
+    worse: int = 0  # evaluations since the best
+    shown: list[dict[str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    tokens: int = 0
+    samples: int = 0
+
+
+class Trainer:
+    """One run of training.
+
+    Args:
+        identity: What must be the same for a checkpoint to be continued: data, base and settings that matter.
+        report: Hears of each step and evaluation.
+        say: Hears what people should read.
+    """
+
+    def __init__(
+        self,
+        model: PackedLlama,
+        data: Data,
+        settings: TrainingSettings,
+        plan: Plan,
+        folder: Path,
+        identity: str,
+        report: Report,
+        say: Callable[[str], None],
+    ) -> None:
+        self.model, self.data, self.settings, self.plan = model, data, settings, plan
+        self.folder, self.identity, self.report, self.say = folder, identity, report, say
+        self.group = distributed.Group.current()
+        self.schedule = Schedule(len(data.train), settings.examples_per_step * self.group.size, settings)
+        self.fill = None
+        if plan.compiled:
+            per_step = settings.examples_per_step
+            self.fill = fixed_sizes(len(data.prefix), data.train, min(per_step, len(data.train)), plan.pack_tokens)
+        self.optimizer = make_optimizer(model, settings)
+        self.progress = Progress()
+        self.best: dict[str, torch.Tensor] = {}
+        self._stop: int | None = None
+
+    def run(self) -> Progress:
+        """Trains to the end, or continues; the adapter of the best evaluation is in the model afterwards.
+
+        Raises:
+            UserError: When the loss is no number any more, or memory or disk are full.
+            TerminatedError, KeyboardInterrupt: After a signal; a checkpoint was written first.
+        """
+        self._resume()
+        every = self.schedule.every(self.settings.eval_steps)
+        saving = self.settings.save_steps or every
+        with self._signals():
+            while self.progress.step < self.schedule.steps:
+                self._step(self.progress.step)
+                step = self.progress.step
+                last = step == self.schedule.steps
+                if self.data.validation and (step % every == 0 or last):
+                    self._evaluate()
+                if self._stop is not None:
+                    self._save()
+                    self.say(f"stopped after step {step}; the same command goes on from there")
+                    raise KeyboardInterrupt if self._stop == signal.SIGINT else TerminatedError
+                if step % saving == 0 or last:
+                    self._save()
+                patience = self.settings.early_stopping_patience
+                if patience and self.progress.worse >= patience:
+                    self.say(f"no better for {patience} evaluations: stopped early, after step {step}")
+                    break
+        if self.best:
+            self.model.adapter.load(self.best)
+        return self.progress
+
+    def _step(self, step: int) -> None:
+        began = time.monotonic()
+        self.model.train()
+        chosen = self.schedule.chosen(step)
+        answers = sum(len(self.data.train[i].ids) - self.data.train[i].answer for i in chosen)
+        own = [self.data.train[i] for i in chosen[self.group.rank :: self.group.size]]
+        summed = torch.zeros((), device=self.model.device)
+        tokens = 0
+        for pack in packs(self.data.prefix, own, self.plan.pack_tokens, self.fill) if own else []:
+            tokens += pack.prefix + sum(last - first for first, last in pack.bounds)
+            loss = self.model.loss(pack.to(self.model.device)) / answers
+            torch.autograd.backward(loss)
+            summed += loss.detach()
+        parameters = list(self.model.adapter.parameters())
+        self.group.add_up(parameters, summed)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
+        value = summed.item()
+        if not math.isfinite(value) or not math.isfinite(norm.item()):
+            raise UserError(
+                f"the loss of step {step + 1} is not a number; checkpoints before it are kept in {self.folder}; lower"
+                " --learning-rate, or look at the data"
+            )
+        rate = self.schedule.learning_rate(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        progress = self.progress
+        progress.step = step + 1
+        progress.seconds += time.monotonic() - began
+        progress.tokens += tokens * self.group.size
+        progress.samples += len(chosen)
+        row = {"step": step + 1, "loss": value, "learning_rate": rate, "gradient": norm.item()}
+        progress.history.append(row)
+        self.report({**row, "samples": len(chosen), "seconds": time.monotonic() - began, "tokens": tokens})
+
+    def _evaluate(self) -> None:
+        """Validation loss on topic tokens, and a few topics beside their references."""
+        self.model.eval()
+        # Compiled layers know one shape, and with gradients one graph: the forward pass of training serves here too.
+        with torch.set_grad_enabled(self.plan.compiled):
+            self._look()
+
+    def _look(self) -> None:
+        data, progress = self.data, self.progress
+        summed = torch.zeros((), device=self.model.device, dtype=torch.float64)
+        own = data.validation[self.group.rank :: self.group.size]
+        for pack in packs(data.prefix, own, self.plan.pack_tokens, self.fill) if own else []:
+            summed += self.model.loss(pack.to(self.model.device)).detach().double()
+        self.group.add_up([], summed)
+        loss = summed.item() / sum(len(row.ids) - row.answer for row in data.validation)
+        better = loss < progress.best_loss
+        if better:
+            progress.best_loss, progress.best_step, progress.worse = loss, progress.step, 0
+            self.best = {name: p.detach().cpu().clone() for name, p in self.model.adapter.named().items()}
+        else:
+            progress.worse += 1
+        progress.history[-1]["validation_loss"] = loss
+        capacity = self.fill.tokens if self.fill else self.plan.pack_tokens
+        chosen = fitting(data.validation, len(data.prefix), capacity, self.settings.shown_topics)
+        rows = [data.validation[i] for i in chosen]
+        topics = write_topics(self.model, data.prefix, rows, data.tokenizer, data.stop, self.fill) if rows else []
+        references = [data.tokenizer.decode(row.ids[row.answer : -1]) for row in rows]
+        progress.shown = [
+            {"topic": topic, "reference": reference} for topic, reference in zip(topics, references, strict=True)
+        ]
+        scores = [rouge_n(topic, reference, 1) for topic, reference in zip(topics, references, strict=True)]
+        told: dict[str, Any] = {"step": progress.step, "validation_loss": loss, "best": better, "shown": progress.shown}
+        if scores:
+            progress.history[-1]["rouge1"] = told["rouge1"] = sum(scores) / len(scores)
+        self.report(told)
+
+    def _save(self) -> None:
+        if self.group.rank != 0:
+            return
+        tensors, values = flatten_optimizer(self.optimizer)
+        state = TrainingState(
+            self.progress.step,
+            {
+                **{ADAPTER + name: p.detach().cpu() for name, p in self.model.adapter.named().items()},
+                **{BEST + name: tensor for name, tensor in self.best.items()},
+                **tensors,
+                **random_state(),
+            },
+            {"identity": self.identity, "optimizer": values, "progress": vars(self.progress)},
+        )
+        save_checkpoint(self.folder, state)
+        prune(self.folder, self.settings.save_total_limit, [])
+
+    def _resume(self) -> None:
+        resume = self.settings.resume
+        if resume == "never":
+            if self.group.rank == 0:
+                prune(self.folder, 0, ())  # or an older run's later steps would be taken for this run's
+            return
+        state = newest_checkpoint(self.folder, self.say) if resume == "auto" else load_checkpoint(Path(resume))
+        if state is None:
+            return
+        if state.values.get("identity") != self.identity:
+            raise UserError(
+                f"{self.folder}: holds checkpoints of other data, base or settings; use --resume never to start anew,"
+                " or another --output-dir"
+            )
+        self.model.adapter.load(_part(state.tensors, ADAPTER))
+        self.best = _part(state.tensors, BEST)
+        restore_optimizer(self.optimizer, state.tensors, state.values["optimizer"])
+        restore_random_state(state.tensors)
+        self.progress = Progress(**state.values["progress"])
+        self.say(f"goes on after step {state.step} of {self.schedule.steps}")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and Ctrl-C end the run after the step that is under way; a second one ends it at once."""
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            if self._stop is not None:
+                raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
+            self._stop = number
+
+        try:
+            before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+        except ValueError:  # not the main thread: the caller's handlers stay
+            before = {}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def make_optimizer(model: PackedLlama, settings: TrainingSettings) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019), on a GPU with its state in 8 bits (Dettmers et al. 2022) where it can be."""
+    parameters = list(model.adapter.parameters())
+    options: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    cuda = model.device.type == "cuda"
+    if settings.optim == "adamw_8bit" or (settings.optim == "auto" and cuda):
+        if not cuda:
+            raise UserError("adamw_8bit needs a GPU; use --optim adamw")
+        made: torch.optim.Optimizer = require("bitsandbytes", "train").optim.AdamW8bit(parameters, **options)
+        return made
+    return torch.optim.AdamW(parameters, fused=cuda or None, **options)

@@ -1,0 +1,128 @@
+"""A base model's configuration, a device and settings in; how to compute within its memory out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from topicgen.errors import UserError
+from topicgen.training.settings import TrainingSettings
+
+GB = 1 << 30
+RESERVE = 1.5 * GB  # kernels, work space of matrix products, fragments
+PACK_TOKENS = (8192, 6144, 4096, 3072, 2048)
+FP8_CAPABILITY = (8, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the base model is computed.
+
+    Attributes:
+        precision: ``float32``, ``bf16``, ``fp8`` or ``nf4``.
+        packed: Whether the frozen matrices stay in NF4 and are made dense layer by layer, each time.
+        recompute: Whether layers are computed again in the backward pass.
+        pack_tokens: Longest pack.
+        compiled: Whether the layers are compiled.
+        reason: Why, for people.
+    """
+
+    precision: str
+    packed: bool
+    recompute: bool
+    pack_tokens: int
+    compiled: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Numbers of a Llama that memory depends on."""
+
+    matrices: int  # weights of all layers
+    layer: int  # weights of one layer
+    embeddings: int  # weights of the embedding and, where it is another, of the output matrix
+    head: int
+    depth: int
+    per_token: int  # numbers kept for the backward pass, per token and layer
+    width: int
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "Sizes":
+        """From config.json."""
+        width, inner, depth = config["hidden_size"], config["intermediate_size"], config["num_hidden_layers"]
+        heads = config["num_attention_heads"]
+        head_width = config.get("head_dim") or width // heads
+        keys = config.get("num_key_value_heads", heads) * head_width
+        queries = heads * head_width
+        layer = width * (2 * queries + 2 * keys) + 3 * width * inner
+        vocabulary = config["vocab_size"] * width
+        return cls(
+            matrices=layer * depth,
+            layer=layer,
+            embeddings=vocabulary * (1 if config.get("tie_word_embeddings") else 2),
+            head=vocabulary,
+            depth=depth,
+            per_token=3 * width + 2 * queries + 2 * keys + 3 * inner,
+            width=width,
+        )
+
+    def needed(self, precision: str, packed: bool, recompute: bool, tokens: int) -> float:
+        """Estimated peak in bytes of one pack in two-byte numbers."""
+        if packed:
+            weights = 0.53 * self.matrices + 2 * self.layer + 2 * self.head
+        else:
+            weights = 2 * self.matrices + 2 * self.embeddings
+        if recompute:
+            kept = self.depth * self.width + 2.2 * self.per_token
+        else:
+            kept = 1.1 * self.depth * self.per_token + 1.2 * self.per_token
+        return weights + 2 * kept * tokens + RESERVE
+
+
+def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.device) -> Plan:
+    """The fastest way that fits.
+
+    Raises:
+        UserError: When nothing fits, or the chip lacks what was asked for.
+    """
+    if device.type != "cuda":
+        if settings.precision not in ("auto", "float32"):
+            raise UserError(f"precision {settings.precision} needs a GPU; without one there is float32")
+        tokens = settings.pack_tokens or max(1024, settings.max_length + 64)
+        return Plan("float32", False, bool(settings.recompute), tokens, bool(settings.compile), "no GPU: float32")
+    capability = torch.cuda.get_device_capability(device)
+    if settings.precision == "fp8" and capability < FP8_CAPABILITY:
+        raise UserError(f"precision fp8 needs a GPU of compute capability 8.9, this one has {capability}")
+    if settings.precision == "float32":
+        raise UserError("precision float32 is for machines without a GPU; use bf16")
+    free, _ = torch.cuda.mem_get_info(device)
+    return choose(config, settings, free, capability >= FP8_CAPABILITY)
+
+
+def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_fp8: bool) -> Plan:
+    """The plan for a GPU with ``free`` bytes."""
+    if settings.memory != "auto":
+        free = min(free, float(settings.memory) * GB)
+    sizes = Sizes.of(config)
+    quantised = bool(config.get("quantization_config"))
+    asked = settings.precision
+    order: list[str] = [asked]
+    if asked == "auto":
+        order = (["fp8"] if has_fp8 else []) + (["nf4"] if quantised else ["bf16", "nf4"])
+    lengths = [settings.pack_tokens] if settings.pack_tokens else [n for n in PACK_TOKENS if n >= settings.max_length]
+    ways = [(name, packed) for packed in (False, True) for name in order if not packed or name == "nf4"]
+    for name, packed in ways:
+        for again in (True,) if packed else (False, True) if settings.recompute is None else (settings.recompute,):
+            for tokens in lengths or [settings.max_length]:
+                if sizes.needed(name, packed, again, tokens) <= free:
+                    form = "kept in 4 bits" if packed else "dense"
+                    more = ", layers computed again in the backward pass" if again else ""
+                    reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens"
+                    return Plan(name, packed, again, tokens, settings.compile is not False, reason)
+    shortest = min(lengths or [settings.max_length])
+    least = min(sizes.needed(name, packed, True, shortest) for name, packed in ways)
+    raise UserError(
+        f"{free / GB:.1f} GB of GPU memory are too few: {asked} needs about {least / GB:.1f} GB; use --precision nf4,"
+        " lower --max-length or --pack-tokens, or take a smaller base"
+    )

@@ -1,0 +1,56 @@
+"""A step -> its examples and its learning rate, so that a run is continued from the number of its step alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from topicgen.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Which examples a step learns from, and how fast.
+
+    Attributes:
+        examples: Number of training examples.
+        per_step: Examples of one step over all devices; the last step of a pass has what is left.
+        settings: Epochs, steps, learning rate, warm-up and seed.
+    """
+
+    examples: int
+    per_step: int
+    settings: TrainingSettings
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.examples // self.per_step)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.settings.max_steps or max(1, math.ceil(self.steps_per_epoch * self.settings.num_train_epochs))
+
+    def chosen(self, step: int) -> list[int]:
+        """Examples of a step, counted from 0; each pass has an order of its own."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        generator = torch.Generator().manual_seed(self.settings.seed + epoch)
+        order: Sequence[int] = torch.randperm(self.examples, generator=generator).tolist()
+        return list(order[within * self.per_step : (within + 1) * self.per_step])
+
+    def learning_rate(self, step: int) -> float:
+        """Rises over the warm-up, then falls to zero as a line or a cosine, or stays."""
+        settings = self.settings
+        if step < settings.warmup_steps:
+            return settings.learning_rate * (step + 1) / settings.warmup_steps
+        left = (self.steps - step) / max(1, self.steps - settings.warmup_steps)
+        if settings.lr_scheduler_type == "constant":
+            return settings.learning_rate
+        if settings.lr_scheduler_type == "cosine":
+            return settings.learning_rate * 0.5 * (1 - math.cos(math.pi * left))
+        return settings.learning_rate * left
+
+    def every(self, asked: int | None) -> int:
+        """Steps between evaluations, or between checkpoints: as asked, else ten times in a run."""
+        return asked or max(1, -(-self.steps // 10))

@@ -1,0 +1,54 @@
+"""A model in training and a few documents in, its likeliest topics out: a look at what it has learned so far."""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+from topicgen.phrase import clean
+from topicgen.training.llama import PackedLlama
+from topicgen.training.packing import Fill, pack
+from topicgen.training.rows import TokenRow
+
+LONGEST = 24  # tokens of a topic
+
+
+def write_topics(
+    model: PackedLlama,
+    prefix: Sequence[int],
+    rows: Sequence[TokenRow],
+    tokenizer: Tokenizer,
+    stop: int,
+    fill: Fill | None,
+) -> list[str]:
+    """Greedy topics of documents that fit into one pack; each step reads the pack anew, fast enough for a few."""
+    written: list[list[int]] = [[] for _ in rows]
+    going = list(range(len(rows)))
+    for _ in range(LONGEST):
+        # One token more than is known: the row before it is where the next token is read.
+        asked = [
+            TokenRow((*rows[i].ids[: rows[i].answer], *written[i], stop), rows[i].answer + len(written[i]))
+            for i in going
+        ]
+        logits = model.logits(pack(prefix, asked, fill).to(model.device))
+        for i, token in zip(going, logits[: len(going)].argmax(-1).tolist(), strict=True):
+            written[i].append(token)
+        going = [i for i in going if written[i][-1] != stop]
+        if not going:
+            break
+    topics = []
+    for tokens in written:
+        finished = tokens[-1:] == [stop]
+        topics.append(clean(tokenizer.decode(tokens[: len(tokens) - finished]), finished=finished))
+    return topics
+
+
+def fitting(rows: Sequence[TokenRow], prefix: int, capacity: int, count: int) -> list[int]:
+    """The first rows, at most ``count``, that fit into one pack while their topics grow."""
+    chosen: list[int] = []
+    room = capacity - prefix
+    for number, row in enumerate(rows):
+        size = row.answer + LONGEST + 1
+        if len(chosen) < count and size <= room:
+            chosen.append(number)
+            room -= size
+    return chosen
