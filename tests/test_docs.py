@@ -54,7 +54,9 @@ def test_every_command_in_the_docs_parses(page: str, call: str) -> None:
     build_parser().parse_args(shlex.split(call)[1:])
 
 
-@pytest.mark.parametrize(("command", "name"), [("generate", "generate"), ("evaluate", "evaluation")])
+@pytest.mark.parametrize(
+    ("command", "name"), [("generate", "generate"), ("evaluate", "evaluation"), ("train", "training")]
+)
 def test_every_option_of_a_command_is_documented(command: str, name: str) -> None:
     page = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
     options = {o for a in subcommands()[command]._actions for o in a.option_strings if o.startswith("--")}
@@ -62,7 +64,7 @@ def test_every_option_of_a_command_is_documented(command: str, name: str) -> Non
     assert not undocumented
 
 
-@pytest.mark.parametrize("name", ["generate", "evaluation"])
+@pytest.mark.parametrize("name", ["generate", "evaluation", "training"])
 def test_every_option_in_the_docs_exists(name: str) -> None:
     page = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
     options = {o for parser in subcommands().values() for a in parser._actions for o in a.option_strings}

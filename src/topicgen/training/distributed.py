@@ -20,19 +20,18 @@ class Group:
         """The group that was started, or one process alone."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
 
-    def add_up(self, parameters: Sequence[torch.nn.Parameter], value: torch.Tensor) -> None:
-        """Sums the gradients, and a value, over all processes, in one exchange."""
+    def add_up(self, parameters: Sequence[torch.nn.Parameter], *values: torch.Tensor) -> None:
+        """Sums the gradients, and some numbers, over all processes, in one exchange."""
         if self.size == 1:
             return
         for parameter in parameters:
             if parameter.grad is None:  # this process had no example left
                 parameter.grad = torch.zeros_like(parameter)
         tensors = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([*(tensor.flatten() for tensor in tensors), value.reshape(1)])
+        tensors += values
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
-        for tensor, summed in zip(
-            [*tensors, value], torch.split(flat, [*(t.numel() for t in tensors), 1]), strict=True
-        ):
+        for tensor, summed in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
 

@@ -88,7 +88,8 @@ class Trainer:
         self.optimizer = make_optimizer(model, settings)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
-        self._stop: int | None = None
+        self._stop: int | None = None  # the signal that this process got
+        self._leaving = False  # whether any process of the run got one: all leave after the same step
 
     def run(self) -> Progress:
         """Trains to the end, or continues; the adapter of the best evaluation is in the model afterwards.
@@ -101,29 +102,37 @@ class Trainer:
         every = self.schedule.every(self.settings.eval_steps)
         saving = self.settings.save_steps or every
         with self._signals():
-            while self.progress.step < self.schedule.steps:
+            while self.progress.step < self.schedule.steps and not self._exhausted:
                 self._step(self.progress.step)
                 step = self.progress.step
                 last = step == self.schedule.steps
                 if self.data.validation and (step % every == 0 or last):
                     self._evaluate()
-                if self._stop is not None:
+                last = last or self._exhausted
+                if self._leaving or (self.group.size == 1 and self._stop is not None):
                     self._save()
                     self.say(f"stopped after step {step}; the same command goes on from there")
                     raise KeyboardInterrupt if self._stop == signal.SIGINT else TerminatedError
                 if step % saving == 0 or last:
                     self._save()
-                patience = self.settings.early_stopping_patience
-                if patience and self.progress.worse >= patience:
-                    self.say(f"no better for {patience} evaluations: stopped early, after step {step}")
-                    break
+        if self._exhausted:
+            told = f"{self.progress.worse} evaluations"
+            self.say(f"no better for {told}: stopped early, after step {self.progress.step}")
         if self.best:
             self.model.adapter.load(self.best)
         return self.progress
 
+    @property
+    def _exhausted(self) -> bool:
+        """Whether early stopping ends the run; known from a checkpoint too, so that no step is added to it."""
+        patience = self.settings.early_stopping_patience
+        return bool(patience and self.progress.worse >= patience)
+
     def _step(self, step: int) -> None:
         began = time.monotonic()
         self.model.train()
+        # Dropout goes by seed, step and process alone, whatever else drew random numbers or where a run was cut.
+        torch.manual_seed(self.settings.seed + step * self.group.size + self.group.rank)
         chosen = self.schedule.chosen(step)
         answers = sum(len(self.data.train[i].ids) - self.data.train[i].answer for i in chosen)
         own = [self.data.train[i] for i in chosen[self.group.rank :: self.group.size]]
@@ -135,14 +144,13 @@ class Trainer:
             torch.autograd.backward(loss)
             summed += loss.detach()
         parameters = list(self.model.adapter.parameters())
-        self.group.add_up(parameters, summed)
+        stopping = torch.tensor(float(self._stop is not None), device=self.model.device)
+        self.group.add_up(parameters, summed, stopping)
+        self._leaving = bool(stopping.item())
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
         value = summed.item()
         if not math.isfinite(value) or not math.isfinite(norm.item()):
-            raise UserError(
-                f"the loss of step {step + 1} is not a number; checkpoints before it are kept in {self.folder}; lower"
-                " --learning-rate, or look at the data"
-            )
+            raise self._no_number(step + 1)
         rate = self.schedule.learning_rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -156,6 +164,12 @@ class Trainer:
         row = {"step": step + 1, "loss": value, "learning_rate": rate, "gradient": norm.item()}
         progress.history.append(row)
         self.report({**row, "samples": len(chosen), "seconds": time.monotonic() - began, "tokens": tokens})
+
+    def _no_number(self, step: int) -> UserError:
+        return UserError(
+            f"the loss of step {step} is not a number; checkpoints before it are kept in {self.folder}; lower"
+            " --learning-rate, or look at the data"
+        )
 
     def _evaluate(self) -> None:
         """Validation loss on topic tokens, and a few topics beside their references."""
@@ -172,6 +186,8 @@ class Trainer:
             summed += self.model.loss(pack.to(self.model.device)).detach().double()
         self.group.add_up([], summed)
         loss = summed.item() / sum(len(row.ids) - row.answer for row in data.validation)
+        if not math.isfinite(loss):
+            raise self._no_number(progress.step)
         better = loss < progress.best_loss
         if better:
             progress.best_loss, progress.best_step, progress.worse = loss, progress.step, 0
@@ -180,9 +196,12 @@ class Trainer:
             progress.worse += 1
         progress.history[-1]["validation_loss"] = loss
         capacity = self.fill.tokens if self.fill else self.plan.pack_tokens
-        chosen = fitting(data.validation, len(data.prefix), capacity, self.settings.shown_topics)
-        rows = [data.validation[i] for i in chosen]
-        topics = write_topics(self.model, data.prefix, rows, data.tokenizer, data.stop, self.fill) if rows else []
+        rows = data.validation[: self.settings.shown_topics]
+        topics = [
+            topic
+            for group in fitting(rows, len(data.prefix), capacity)
+            for topic in write_topics(self.model, data.prefix, group, data.tokenizer, data.stop, self.fill)
+        ]
         references = [data.tokenizer.decode(row.ids[row.answer : -1]) for row in rows]
         progress.shown = [
             {"topic": topic, "reference": reference} for topic, reference in zip(topics, references, strict=True)

@@ -30,7 +30,8 @@ class Schedule:
     @property
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
-        return self.settings.max_steps or max(1, math.ceil(self.steps_per_epoch * self.settings.num_train_epochs))
+        whole = round(self.steps_per_epoch * self.settings.num_train_epochs, 6)  # 100 * 1.1 is 110.00000000000001
+        return self.settings.max_steps or max(1, math.ceil(whole))
 
     def chosen(self, step: int) -> list[int]:
         """Examples of a step, counted from 0; each pass has an order of its own."""

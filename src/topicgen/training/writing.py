@@ -1,6 +1,6 @@
 """A model in training and a few documents in, its likeliest topics out: a look at what it has learned so far."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tokenizers import Tokenizer
 
@@ -42,13 +42,18 @@ def write_topics(
     return topics
 
 
-def fitting(rows: Sequence[TokenRow], prefix: int, capacity: int, count: int) -> list[int]:
-    """The first rows, at most ``count``, that fit into one pack while their topics grow."""
-    chosen: list[int] = []
+def fitting(rows: Sequence[TokenRow], prefix: int, capacity: int) -> Iterator[list[TokenRow]]:
+    """The rows in order, in groups that fit into one pack while their topics grow; one that never fits is cut."""
+    group: list[TokenRow] = []
     room = capacity - prefix
-    for number, row in enumerate(rows):
-        size = row.answer + LONGEST + 1
-        if len(chosen) < count and size <= room:
-            chosen.append(number)
-            room -= size
-    return chosen
+    for row in rows:
+        head = min(row.answer, capacity - prefix - LONGEST - 1)
+        shortened = TokenRow((*row.ids[:head], *row.ids[row.answer :]), head) if head < row.answer else row
+        size = head + LONGEST + 1
+        if group and size > room:
+            yield group
+            group, room = [], capacity - prefix
+        group.append(shortened)
+        room -= size
+    if group:
+        yield group

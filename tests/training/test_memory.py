@@ -1,0 +1,104 @@
+"""How a model is computed in the memory that there is."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from topicgen.errors import UserError
+from topicgen.training.memory import GB, Plan, Sizes, choose, plan
+from topicgen.training.settings import TrainingSettings
+
+LLAMA3_8B: dict[str, Any] = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+}
+QUANTISED = LLAMA3_8B | {"quantization_config": {"quant_method": "bitsandbytes"}}
+
+
+def chosen(gigabytes: float, has_fp8: bool = True, config: dict[str, Any] = LLAMA3_8B, **settings: Any) -> Plan:
+    return choose(config, TrainingSettings(**settings), gigabytes * GB, has_fp8)
+
+
+def test_sizes_are_those_of_the_architecture() -> None:
+    sizes = Sizes.of(LLAMA3_8B)
+    assert sizes.matrices == 6_979_321_856
+    assert sizes.matrices + sizes.embeddings == 8_029_995_008  # all of its weights but the norms
+    tied = Sizes.of(LLAMA3_8B | {"tie_word_embeddings": True})
+    assert tied.embeddings == sizes.embeddings / 2 == tied.head
+
+
+@pytest.mark.parametrize("gigabytes", [139, 80])
+@pytest.mark.parametrize(("has_fp8", "precision"), [(True, "fp8"), (False, "bf16")])
+def test_large_memory_takes_dense_weights_and_no_recomputation(gigabytes: float, has_fp8: bool, precision: str) -> None:
+    made = chosen(gigabytes, has_fp8)
+    assert (made.precision, made.packed, made.recompute) == (precision, False, False)
+    assert made.compiled
+    assert f"{precision}, dense" in made.reason
+
+
+def test_more_memory_takes_longer_packs() -> None:
+    lengths = [chosen(gigabytes).pack_tokens for gigabytes in (40, 80, 139)]
+    assert all(length >= TrainingSettings().max_length for length in lengths)
+    assert lengths[1] <= lengths[2] == 8192
+
+
+@pytest.mark.parametrize("config", [LLAMA3_8B, QUANTISED])
+@pytest.mark.parametrize("has_fp8", [True, False])
+def test_little_memory_takes_four_bits_and_recomputation(config: dict[str, Any], has_fp8: bool) -> None:
+    made = chosen(15, has_fp8, config)
+    assert (made.precision, made.packed, made.recompute) == ("nf4", True, True)
+
+
+def test_quantised_bases_without_fp8_stay_nf4() -> None:
+    assert chosen(139, has_fp8=False, config=QUANTISED).precision == "nf4"
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16", "nf4"])
+def test_too_little_memory_is_one_line_that_says_what_to_do(precision: str) -> None:
+    with pytest.raises(UserError) as caught:
+        chosen(2, precision=precision)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "2.0 GB of GPU memory are too few" in message
+    assert "--max-length" in message
+
+
+def test_memory_limits_what_is_used() -> None:
+    assert chosen(139, memory="15") == chosen(15)
+    assert chosen(15, memory="139") == chosen(15)
+    with pytest.raises(UserError, match=r"2\.5 GB of GPU memory are too few"):
+        chosen(139, memory="2.5")
+
+
+@pytest.mark.parametrize("gigabytes", [139, 80, 48, 24, 15, 10, 8])
+def test_what_was_chosen_fits_by_the_estimate(gigabytes: float) -> None:
+    made = chosen(gigabytes)
+    needed = Sizes.of(LLAMA3_8B).needed(made.precision, made.packed, made.recompute, made.pack_tokens)
+    assert needed <= gigabytes * GB
+
+
+def test_what_was_asked_for_is_obeyed() -> None:
+    made = chosen(139, precision="bf16", pack_tokens=1024, recompute=True, compile=False)
+    assert made.precision == "bf16"
+    assert (made.pack_tokens, made.recompute, made.compiled, made.packed) == (1024, True, False, False)
+
+
+def test_examples_longer_than_every_usual_pack_still_fit_into_one() -> None:
+    assert chosen(139, max_length=20_000).pack_tokens >= 20_000
+
+
+@pytest.mark.parametrize("precision", ["fp8", "nf4", "bf16"])
+def test_precisions_of_a_gpu_are_refused_without_one(precision: str) -> None:
+    with pytest.raises(UserError, match=f"precision {precision} needs a GPU"):
+        plan(LLAMA3_8B, TrainingSettings(precision=precision), torch.device("cpu"))
+
+
+def test_without_a_gpu_everything_is_float32() -> None:
+    made = plan(LLAMA3_8B, TrainingSettings(max_length=3000), torch.device("cpu"))
+    assert (made.precision, made.packed, made.compiled) == ("float32", False, False)
+    assert made.pack_tokens >= 3000
