@@ -1,4 +1,4 @@
-"""A run that continues from a saved optimiser and random state does what an uninterrupted one does, bit by bit."""
+"""A run that continues from a saved optimiser does what an uninterrupted one does, bit by bit."""
 
 import json
 from collections.abc import Callable
@@ -11,9 +11,7 @@ from topicgen.errors import UserError
 from topicgen.training.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from topicgen.training.optimizer_state import (
     flatten_optimizer,
-    random_state,
     restore_optimizer,
-    restore_random_state,
 )
 
 Make = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
@@ -59,8 +57,9 @@ def test_run_continues_bit_for_bit(tmp_path: Path, make: Make) -> None:
             raise
         pytest.skip(f"bitsandbytes cannot run here: {error}")
     tensors, values = flatten_optimizer(optimizer)
-    tensors |= random_state() | {f"adapter.{i}": w for i, w in enumerate(weights)}
+    tensors |= {f"adapter.{i}": w for i, w in enumerate(weights)}
     path = save_checkpoint(tmp_path, TrainingState(5, tensors, {"optimizer": values}))
+    torch.manual_seed(6)
     train(weights, optimizer, 5)
 
     torch.manual_seed(99)
@@ -71,7 +70,7 @@ def test_run_continues_bit_for_bit(tmp_path: Path, make: Make) -> None:
             weight.copy_(saved.tensors[f"adapter.{i}"])
     other = make(again)
     restore_optimizer(other, saved.tensors, saved.values["optimizer"])
-    restore_random_state(saved.tensors)
+    torch.manual_seed(6)
     train(again, other, 5)
 
     assert all(torch.equal(a, b) for a, b in zip(weights, again, strict=True))
@@ -128,12 +127,3 @@ def test_what_json_cannot_hold_is_named() -> None:
     optimizer.param_groups[0]["extra"] = {1, 2}
     with pytest.raises(TypeError, match=r"optimizer\.param_groups\.0\.extra: a checkpoint cannot hold a set"):
         flatten_optimizer(optimizer)
-
-
-def test_random_state_repeats_the_numbers() -> None:
-    torch.manual_seed(7)
-    saved = random_state()
-    first = torch.rand(5)
-    restore_random_state(saved)
-    assert torch.equal(torch.rand(5), first)
-    restore_random_state({})

@@ -38,7 +38,7 @@ class TrainingState:
     """Everything that an interrupted run needs to end with the same weights."""
 
     step: int  # optimiser steps done
-    tensors: dict[str, torch.Tensor]  # adapter, optimiser, random state; flat names; on the CPU when loaded
+    tensors: dict[str, torch.Tensor]  # adapter, optimiser; flat names; on the CPU when loaded
     values: dict[str, Any]  # JSON: schedule, data position, history, best loss, settings digest, data fingerprint
 
 

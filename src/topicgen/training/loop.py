@@ -20,7 +20,7 @@ from topicgen.training import distributed
 from topicgen.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, prune, save_checkpoint
 from topicgen.training.llama import PackedLlama
 from topicgen.training.memory import Plan
-from topicgen.training.optimizer_state import flatten_optimizer, random_state, restore_optimizer, restore_random_state
+from topicgen.training.optimizer_state import flatten_optimizer, restore_optimizer
 from topicgen.training.packing import fixed_sizes, packs
 from topicgen.training.rows import TokenRow
 from topicgen.training.schedule import Schedule
@@ -222,7 +222,6 @@ class Trainer:
                 **{ADAPTER + name: p.detach().cpu() for name, p in self.model.adapter.named().items()},
                 **{BEST + name: tensor for name, tensor in self.best.items()},
                 **tensors,
-                **random_state(),
             },
             {"identity": self.identity, "optimizer": values, "progress": vars(self.progress)},
         )
@@ -246,7 +245,6 @@ class Trainer:
         self.model.adapter.load(_part(state.tensors, ADAPTER))
         self.best = _part(state.tensors, BEST)
         restore_optimizer(self.optimizer, state.tensors, state.values["optimizer"])
-        restore_random_state(state.tensors)
         self.progress = Progress(**state.values["progress"])
         self.say(f"goes on after step {state.step} of {self.schedule.steps}")
 

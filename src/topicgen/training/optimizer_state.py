@@ -1,4 +1,4 @@
-"""An optimiser and the random generators -> flat tensors and JSON values; the same back into a fresh run."""
+"""An optimiser -> flat tensors and JSON values; the same back into a fresh one."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,6 @@ import torch
 from topicgen.errors import UserError
 
 _OPTIMIZER = "optimizer"
-_CPU, _CUDA = "random.cpu", "random.cuda"
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -39,23 +38,6 @@ def restore_optimizer(
     except (KeyError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"the checkpoint's optimiser state is not one of this model's adapter ({reason})") from None
-
-
-def random_state() -> dict[str, torch.Tensor]:
-    """States of torch's random generators, of the CPU and of each GPU: uint8, names that start with ``random.``."""
-    states = {_CPU: torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states |= {f"{_CUDA}.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
-    return states
-
-
-def restore_random_state(tensors: Mapping[str, torch.Tensor]) -> None:
-    """Sets torch's random generators back; a generator whose state is not among ``tensors`` is left as it is."""
-    if _CPU in tensors:
-        torch.set_rng_state(tensors[_CPU].cpu())
-    for i in range(torch.cuda.device_count()):
-        if (name := f"{_CUDA}.{i}") in tensors:
-            torch.cuda.set_rng_state(tensors[name].cpu(), i)
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
