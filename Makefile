@@ -7,7 +7,7 @@ DATA ?= ../shared/data
 BASE := .venv
 DEV := .venv-dev
 
-.PHONY: demo test test-browser lint fmt fuzz bench-cpu quality clean
+.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -45,6 +45,10 @@ fmt: $(DEV)/ready
 # 10,000 examples for every reader; about ten minutes.
 fuzz: $(DEV)/ready
 	HYPOTHESIS_PROFILE=fuzz $(DEV)/bin/python -m pytest tests/test_reader_properties.py tests/test_phrase.py
+
+# Training runs killed at 20 random moments in all; each ends with the bytes of an uninterrupted run.
+torture: $(DEV)/ready
+	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest tests/training/test_interruption.py -k kill
 
 # Speed of the CPU engine beside transformers, in one run; DATA may hold topics.parquet, else data/input.txt is used.
 bench-cpu: $(DEV)/ready

@@ -3,7 +3,8 @@
 #
 #     bash benchmarks/train_gpu/run.sh WORK CARRY STEPS "nf4 bf16 fp8 16gb" "trl unsloth unsloth-best"
 #
-# CARRY holds arxiv.jsonl.xz and tokenizer.model; the random base is made in WORK. Each row has its own time limit.
+# A row of ours may carry settings: nf4:pack_tokens=4096. LIMIT is the time of a row in seconds; with RANDOM_BASE=FOLDER, which
+# needs config and tokenizer only, ours makes random weights in memory. CARRY holds arxiv.jsonl.xz and tokenizer.model; the random base is made in WORK. Each row has its own time limit.
 set -u
 work=$1 carry=$2 steps=$3 ours=$4 peers=$5
 here=$(cd "$(dirname "$0")" && pwd)
