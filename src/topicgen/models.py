@@ -66,6 +66,14 @@ class WeightsFolder:
             raise UserError(f"{self.path}/config.json: {name} must be a positive whole number, not {value!r}")
         return value
 
+    def require_llama(self, who: str) -> None:
+        """Raises UserError for an architecture other than a plain Llama, in the name of who cannot compute it."""
+        found = (self.config.get("architectures") or ["?"])[0]
+        if found != "LlamaForCausalLM" or self.config.get("attention_bias") or self.config.get("mlp_bias"):
+            raise UserError(f"{self.path}: {who} runs LlamaForCausalLM without biases, not {found}")
+        if self.config.get("hidden_act", "silu") != "silu":
+            raise UserError(f"{self.path}: {who} knows the activation silu, not {self.config['hidden_act']}")
+
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
         """Rows and columns of the linear maps of each layer, as the config has them."""
         hidden, inner, heads = (self.number(n) for n in ("hidden_size", "intermediate_size", "num_attention_heads"))

@@ -139,11 +139,7 @@ def _specification(model: ModelFolder) -> Any:
     from ctranslate2.specs import common_spec, transformer_spec
 
     config = model.config
-    found = (config.get("architectures") or ["?"])[0]
-    if found != "LlamaForCausalLM" or config.get("attention_bias") or config.get("mlp_bias"):
-        raise UserError(f"{model.path}: the ct2 engine runs LlamaForCausalLM without biases, not {found}")
-    if config.get("hidden_act", "silu") != "silu":
-        raise UserError(f"{model.path}: the ct2 engine knows the activation silu, not {config['hidden_act']}")
+    model.require_llama("the ct2 engine")
     heads = model.number("num_attention_heads")
     kv_heads = model.number("num_key_value_heads", heads)
     return transformer_spec.TransformerDecoderModelSpec.from_config(

@@ -102,7 +102,7 @@ def load_base(
         UserError: When the model is no plain Llama, or its weights are damaged.
     """
     transformers = require("transformers", "train")
-    require_llama(model)
+    model.require_llama("training")
     config = transformers.LlamaConfig.from_dict(model.config)
     tensors = Tensors(model, device, dtype)
     layers: list[Callable[[], Frozen]] = []
@@ -153,12 +153,3 @@ def load_base(
         compile_layers=plan.compiled,
         recompute=plan.recompute,
     )
-
-
-def require_llama(model: WeightsFolder) -> None:
-    """Raises UserError for an architecture that the trainer does not compute."""
-    found = (model.config.get("architectures") or ["?"])[0]
-    if found != "LlamaForCausalLM" or model.config.get("attention_bias") or model.config.get("mlp_bias"):
-        raise UserError(f"{model.path}: training knows LlamaForCausalLM without biases, not {found}")
-    if model.config.get("hidden_act", "silu") != "silu":
-        raise UserError(f"{model.path}: training knows the activation silu, not {model.config['hidden_act']}")

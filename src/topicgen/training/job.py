@@ -14,10 +14,9 @@ import torch
 from topicgen.config import ReaderSettings
 from topicgen.errors import UserError
 from topicgen.models import WeightsFolder, find_base
-from topicgen.prompt import Prompt
 from topicgen.reader import Problems
 from topicgen.training import distributed, memory
-from topicgen.training.base import load_base, require_llama
+from topicgen.training.base import load_base
 from topicgen.training.display import Display
 from topicgen.training.examples import ExampleSplit, read_examples
 from topicgen.training.folder import ADAPTER_FILE, ModelFacts, write_folder, write_merged
@@ -79,15 +78,15 @@ class TrainJob:
         first = distributed.Group.current().rank == 0
         say = self.say if first else lambda _: None
         folder = Path(settings.output_dir)
-        problems = Problems(Path(f"{folder}.quarantine.jsonl"))
+        problems = Problems(Path(f"{folder}.quarantine.jsonl") if first else None)  # one of several processes tells
         try:
             split = read_examples(self.inputs, settings, problems, say, self.reading)
         finally:
             problems.close()
-            for line in problems.summary():
+            for line in problems.summary() if first else ():
                 self.warn(line)
         base = find_base(settings.base)
-        require_llama(base)
+        base.require_llama("training")
         prompt = prompt_of(base)
         longest = min(settings.max_length, base.context_tokens)
         train = encode_examples(split.train, prompt, base.tokenizer, longest)
@@ -104,7 +103,8 @@ class TrainJob:
         tracker = open_tracker(settings, folder, asdict(settings), self.say) if first else None
         model = load_base(base, settings, plan, device, torch.float32 if device.type == "cpu" else torch.bfloat16)
         rows = validation.rows if validation else []
-        data = Data(train.prefix, train.rows, rows, base.tokenizer, _stop(base, prompt))
+        stop = train.rows[0].ids[-1]  # ends every row
+        data = Data(train.prefix, train.rows, rows, base.tokenizer, stop)
         display = Display(say, visible=first and not self.quiet and sys.stderr.isatty(), device=device)
 
         def report(row: Mapping[str, Any]) -> None:
@@ -201,10 +201,3 @@ def train(data: str | Sequence[str], *, force: bool = False, **settings: Any) ->
     inputs = [data] if isinstance(data, str) else list(data)
     TrainJob(inputs, chosen, ReaderSettings(), None, None, force, lambda _: None, lambda _: None, True).run()
     return Path(chosen.output_dir)
-
-
-def _stop(base: WeightsFolder, prompt: Prompt) -> int:
-    stop = base.tokenizer.token_to_id(prompt.stop)
-    if stop is None:
-        raise UserError(f"{base.path}: the tokenizer has no token {prompt.stop!r}")
-    return int(stop)

@@ -1,8 +1,8 @@
 """A step -> its examples and its learning rate, so that a run is continued from the number of its step alone."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -36,9 +36,8 @@ class Schedule:
     def chosen(self, step: int) -> list[int]:
         """Examples of a step, counted from 0; each pass has an order of its own."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        generator = torch.Generator().manual_seed(self.settings.seed + epoch)
-        order: Sequence[int] = torch.randperm(self.examples, generator=generator).tolist()
-        return list(order[within * self.per_step : (within + 1) * self.per_step])
+        order = _order(self.examples, self.settings.seed + epoch)
+        return [int(i) for i in order[within * self.per_step : (within + 1) * self.per_step].tolist()]
 
     def learning_rate(self, step: int) -> float:
         """Rises over the warm-up, then falls to zero as a line or a cosine, or stays."""
@@ -55,3 +54,8 @@ class Schedule:
     def every(self, asked: int | None) -> int:
         """Steps between evaluations, or between checkpoints: as asked, else ten times in a run."""
         return asked or max(1, -(-self.steps // 10))
+
+
+@lru_cache(maxsize=1)  # all steps of a pass ask for the same
+def _order(examples: int, seed: int) -> torch.Tensor:
+    return torch.randperm(examples, generator=torch.Generator().manual_seed(seed))
