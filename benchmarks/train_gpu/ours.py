@@ -25,7 +25,6 @@ from topicgen.training import base as base_files
 from topicgen.training import memory
 from topicgen.training.base import load_base
 from topicgen.training.loop import Data, Trainer
-from topicgen.training.packing import fixed_sizes
 from topicgen.training.prompts import prompt_of
 from topicgen.training.rows import encode_examples
 from topicgen.training.settings import combine
@@ -96,7 +95,6 @@ def main() -> None:
     print(f"loaded after {time.perf_counter() - began:.1f} s", flush=True)
     stop = base.tokenizer.token_to_id(prompt.stop)
     data = Data(encoded.prefix, encoded.rows, [], base.tokenizer, stop)
-    print(f"packs of {fixed_sizes(len(encoded.prefix), encoded.rows, settings.examples_per_step, plan.pack_tokens)}")
     told: list[dict[str, Any]] = []
 
     def report(row: Any) -> None:
@@ -109,6 +107,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(model, data, settings, plan, Path(folder), "benchmark", report, print)
+        print(f"packs of {trainer.fill}", flush=True)
         trainer._save = lambda: None  # type: ignore[method-assign] # what is measured is the training alone
         trainer.run()
     timed = told[options.warm_up :]

@@ -6,6 +6,9 @@ from packs import random_rows
 
 from topicgen.training.attention import _block_mask, seen_blocks
 from topicgen.training.packing import BLOCK, Fill, Pack, fixed_sizes, pack, plan
+from topicgen.training.rows import TokenRow
+from topicgen.training.schedule import Schedule
+from topicgen.training.settings import TrainingSettings
 
 
 def visible(one: Pack, kept_only: bool) -> torch.Tensor:
@@ -51,9 +54,14 @@ def test_packs_hold_every_row_once_and_are_nearly_equal() -> None:
 
 def test_fixed_sizes_waste_little_and_fit_the_longest() -> None:
     rows = random_rows(2000, 160)
-    fill = fixed_sizes(4, rows, 64, 1024)
-    groups = [rows[i : i + 64] for i in range(0, 1984, 64)]
-    used = sum(len(row.ids) for row in rows[:1984])
-    packs = sum(len(plan([len(row.ids) for row in group], 4, fill.tokens)) for group in groups)
-    assert used / (packs * fill.tokens) > 0.8
+    schedule = Schedule(tuple(len(row.ids) for row in rows), 640, TrainingSettings())
+    steps = [[rows[i] for i in schedule.chosen(step)] for step in range(3)]
+    fill = fixed_sizes(4, steps, 4096)
+    used = sum(len(row.ids) for step in steps for row in step)
+    packs = sum(len(plan([len(row.ids) for row in step], 4, fill.tokens)) for step in steps)
+    assert packs == 6
+    assert used / (packs * fill.tokens) > 0.95
+    assert (
+        fixed_sizes(4, [[TokenRow((5,) * 300, 290)]], 64).tokens == 384
+    )  # longer than the capacity: a text is never refused
     assert fill.tokens % BLOCK == fill.kept % BLOCK == 0

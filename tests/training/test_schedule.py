@@ -1,8 +1,10 @@
 """Which examples a step learns from, and how fast: as asked, and the same again for the same seed."""
 
+import itertools
 from typing import Any
 
 import pytest
+import torch
 
 from topicgen.training.schedule import Schedule
 from topicgen.training.settings import TrainingSettings
@@ -12,7 +14,8 @@ STEPS = 6  # of one pass; the last has the three that are left
 
 
 def schedule(examples: int = EXAMPLES, per_step: int = PER_STEP, **settings: Any) -> Schedule:
-    return Schedule(examples, per_step, TrainingSettings(**settings))
+    lengths = tuple(10 + 7 * i % 50 for i in range(examples))
+    return Schedule(lengths, per_step, TrainingSettings(**settings))
 
 
 def rates(**settings: Any) -> list[float]:
@@ -37,6 +40,17 @@ def test_passes_have_orders_of_their_own_that_the_seed_decides() -> None:
     assert order(made, 0) != order(made, 1)
     assert [order(made, epoch) for epoch in range(3)] == [order(again, epoch) for epoch in range(3)]
     assert order(made, 0) != order(other, 0)
+
+
+def test_steps_have_texts_of_the_same_lengths() -> None:
+    lengths = tuple(torch.randint(50, 400, (1000,), generator=torch.Generator().manual_seed(0)).tolist())
+    made = Schedule(lengths, 64, TrainingSettings(num_train_epochs=2))
+    sizes = [sum(lengths[i] for i in made.chosen(step)) for step in range(31) if step != 15]  # which has what is left
+    assert max(sizes) < 1.02 * min(sizes)
+    # each text may stand beside nearly any other: the step of one says nothing of that of its neighbour in length
+    steps = {i: step for step in range(15) for i in made.chosen(step)}
+    ordered = [steps[i] for i in sorted(steps, key=lambda i: lengths[i])]
+    assert sum(a == b for a, b in itertools.pairwise(ordered)) < 0.15 * len(ordered)
 
 
 @pytest.mark.parametrize(

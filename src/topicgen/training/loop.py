@@ -21,7 +21,7 @@ from topicgen.training.checkpoint import TrainingState, load_checkpoint, newest_
 from topicgen.training.llama import PackedLlama
 from topicgen.training.memory import Plan
 from topicgen.training.optimizer_state import flatten_optimizer, restore_optimizer
-from topicgen.training.packing import fixed_sizes, packs
+from topicgen.training.packing import Fill, fixed_sizes, packs
 from topicgen.training.rows import TokenRow
 from topicgen.training.schedule import Schedule
 from topicgen.training.settings import TrainingSettings
@@ -29,6 +29,7 @@ from topicgen.training.writing import fitting, write_topics
 
 Report = Callable[[Mapping[str, Any]], None]
 ADAPTER, BEST = "adapter/", "best/"
+TYPICAL_STEPS = 100  # steps of which the sizes of packs are learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,9 @@ class Trainer:
         self.model, self.data, self.settings, self.plan = model, data, settings, plan
         self.folder, self.identity, self.report, self.say = folder, identity, report, say
         self.group = distributed.Group.current()
-        self.schedule = Schedule(len(data.train), settings.examples_per_step * self.group.size, settings)
-        self.fill = None
-        if plan.compiled:
-            per_step = settings.examples_per_step
-            self.fill = fixed_sizes(len(data.prefix), data.train, min(per_step, len(data.train)), plan.pack_tokens)
+        lengths = tuple(len(row.ids) for row in data.train)
+        self.schedule = Schedule(lengths, settings.examples_per_step * self.group.size, settings)
+        self.fill = self._fixed_sizes() if plan.compiled else None
         self.optimizer = make_optimizer(model, settings)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
@@ -128,6 +127,17 @@ class Trainer:
         patience = self.settings.early_stopping_patience
         return bool(patience and self.progress.worse >= patience)
 
+    def _fixed_sizes(self) -> Fill:
+        """Sizes of packs for the steps of the run, which are much alike, and for the longest validation text."""
+        steps = [self._own(step) for step in range(min(self.schedule.steps_per_epoch, TYPICAL_STEPS))]
+        longest = sorted(self.data.validation, key=lambda row: len(row.ids))[-1:]
+        own = [step for step in (*steps, longest) if step]
+        return fixed_sizes(len(self.data.prefix), own, self.plan.pack_tokens)
+
+    def _own(self, step: int) -> list[TokenRow]:
+        """The examples of a step that this process computes."""
+        return [self.data.train[i] for i in self.schedule.chosen(step)[self.group.rank :: self.group.size]]
+
     def _step(self, step: int) -> None:
         began = time.monotonic()
         self.model.train()
@@ -135,7 +145,7 @@ class Trainer:
         torch.manual_seed(self.settings.seed + step * self.group.size + self.group.rank)
         chosen = self.schedule.chosen(step)
         answers = sum(len(self.data.train[i].ids) - self.data.train[i].answer for i in chosen)
-        own = [self.data.train[i] for i in chosen[self.group.rank :: self.group.size]]
+        own = self._own(step)
         summed = torch.zeros((), device=self.model.device)
         tokens = 0
         for pack in packs(self.data.prefix, own, self.plan.pack_tokens, self.fill) if own else []:

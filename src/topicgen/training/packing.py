@@ -67,8 +67,6 @@ class Pack:
 def plan(lengths: Sequence[int], prefix: int, capacity: int) -> list[list[int]]:
     """Groups of rows that fit into packs of ``capacity`` tokens, as few as can be and of nearly the same size.
 
-    The longest row goes to the emptiest pack each time (longest processing time first; Graham 1969).
-
     Raises:
         UserError: When one row and the prefix do not fit.
     """
@@ -78,20 +76,26 @@ def plan(lengths: Sequence[int], prefix: int, capacity: int) -> list[list[int]]:
             f"an example of {max(lengths) + prefix} tokens does not fit into packs of {capacity}; raise pack_tokens or"
             " lower max_length"
         )
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     count = max(1, -(-sum(lengths) // room)) if lengths else 0
     while True:
-        groups: list[list[int]] = [[] for _ in range(count)]
-        filled = [0] * count
-        for i in order:
-            emptiest = min(range(count), key=filled.__getitem__)
-            if filled[emptiest] + lengths[i] > room:
-                break
-            groups[emptiest].append(i)
-            filled[emptiest] += lengths[i]
-        else:
-            return [sorted(group) for group in groups]
+        groups = balanced(lengths, count)
+        if all(sum(lengths[i] for i in group) <= room for group in groups):
+            return groups
         count += 1
+
+
+def balanced(lengths: Sequence[int], count: int) -> list[list[int]]:
+    """``count`` groups of rows of nearly the same size.
+
+    The longest row goes to the emptiest group each time (longest processing time first; Graham 1969).
+    """
+    groups: list[list[int]] = [[] for _ in range(count)]
+    filled = [0] * count
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        emptiest = min(range(count), key=filled.__getitem__)
+        groups[emptiest].append(i)
+        filled[emptiest] += lengths[i]
+    return [sorted(group) for group in groups]
 
 
 def pack(prefix: Sequence[int], rows: Sequence[TokenRow], fill: Fill | None = None) -> Pack:
@@ -138,19 +142,21 @@ def packs(prefix: Sequence[int], rows: Sequence[TokenRow], capacity: int, fill: 
     return [pack(prefix, [rows[i] for i in group], fill) for group in groups]
 
 
-def fixed_sizes(prefix: int, rows: Sequence[TokenRow], per_step: int, capacity: int) -> Fill:
-    """Sizes for which the examples of nearly every step fit into as few packs as can be, and little is filled up.
+def fixed_sizes(prefix: int, steps: Sequence[Sequence[TokenRow]], capacity: int) -> Fill:
+    """Sizes for which the examples of each of these steps fit into as few packs as can be, and little is filled up.
 
-    A step has ``per_step`` examples drawn at random, so that its tokens lie within 1.65 standard deviations above
-    their mean in 95 of 100 steps.
+    Args:
+        prefix: Tokens of the prefix.
+        steps: The examples of some steps that others are like.
+        capacity: Longest pack.
     """
-    lengths = torch.tensor([float(len(row.ids)) for row in rows])
-    answers = torch.tensor([float(len(row.ids) - row.answer) for row in rows])
-    spread = 1.65 * math.sqrt(per_step) * float(lengths.std(correction=0))
-    whole = per_step * float(lengths.mean()) + spread
-    count = math.ceil(whole / (capacity - prefix))
-    longest = int(lengths.max()) + prefix
-    tokens = max(prefix + math.ceil(whole / count) + int(lengths.mean()) // 8, longest)
-    tokens = min(math.ceil(tokens / BLOCK) * BLOCK, max(capacity // BLOCK * BLOCK, math.ceil(longest / BLOCK) * BLOCK))
-    kept = float(answers.mean()) * (tokens - prefix) / float(lengths.mean())
-    return Fill(tokens, math.ceil(1.25 * kept / BLOCK) * BLOCK)
+    lengths = [[len(row.ids) for row in step] for step in steps]
+    longest = max(max(step) for step in lengths) + prefix
+    capacity = max(capacity, longest)
+    count = max(len(plan(step, prefix, capacity)) for step in lengths)
+    tokens = kept = 0
+    for step, own in zip(steps, lengths, strict=True):
+        for group in balanced(own, count):
+            tokens = max(tokens, prefix + sum(own[i] for i in group))
+            kept = max(kept, sum(own[i] - step[i].answer for i in group))
+    return Fill(math.ceil(max(tokens, longest) / BLOCK) * BLOCK, math.ceil(kept / BLOCK) * BLOCK)

@@ -14,18 +14,18 @@ class Schedule:
     """Which examples a step learns from, and how fast.
 
     Attributes:
-        examples: Number of training examples.
+        lengths: Tokens of each training example.
         per_step: Examples of one step over all devices; the last step of a pass has what is left.
         settings: Epochs, steps, learning rate, warm-up and seed.
     """
 
-    examples: int
+    lengths: tuple[int, ...]
     per_step: int
     settings: TrainingSettings
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-self.examples // self.per_step)
+        return -(-len(self.lengths) // self.per_step)
 
     @property
     def steps(self) -> int:
@@ -36,8 +36,7 @@ class Schedule:
     def chosen(self, step: int) -> list[int]:
         """Examples of a step, counted from 0; each pass has an order of its own."""
         epoch, within = divmod(step, self.steps_per_epoch)
-        order = _order(self.examples, self.settings.seed + epoch)
-        return [int(i) for i in order[within * self.per_step : (within + 1) * self.per_step].tolist()]
+        return _order(self.lengths, self.per_step, self.settings.seed + epoch)[within].tolist()
 
     def learning_rate(self, step: int) -> float:
         """Rises over the warm-up, then falls to zero as a line or a cosine, or stays."""
@@ -57,5 +56,17 @@ class Schedule:
 
 
 @lru_cache(maxsize=1)  # all steps of a pass ask for the same
-def _order(examples: int, seed: int) -> torch.Tensor:
-    return torch.randperm(examples, generator=torch.Generator().manual_seed(seed))
+def _order(lengths: tuple[int, ...], per_step: int, seed: int) -> list[torch.Tensor]:
+    """The examples of each step of one pass: a random order in which the steps have texts of the same lengths.
+
+    The examples, sorted by length, are cut into ``per_step`` strata, and every step takes one at random from each
+    (stratified sampling; Cochran 1977, chapter 5). Steps of nearly the same size fill packs of one size nearly whole.
+    The last step has a random sample of what does not divide.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = torch.randperm(len(lengths), generator=generator)
+    steps = len(lengths) // per_step
+    whole, left = shuffled[: steps * per_step], shuffled[steps * per_step :]
+    by_length = whole[torch.argsort(torch.tensor(lengths)[whole], stable=True)].view(per_step, steps)
+    drawn = torch.stack([stratum[torch.randperm(steps, generator=generator)] for stratum in by_length], 1)
+    return [*drawn, *([left] if len(left) else [])]
