@@ -4,7 +4,7 @@ import pytest
 import torch
 from packs import random_rows
 
-from topicgen.training.attention import _block_mask, seen_blocks
+from topicgen.training.attention import Fused, PerDocument, block_mask, copies, seen_blocks
 from topicgen.training.packing import BLOCK, Fill, Pack, fixed_sizes, pack, plan
 from topicgen.training.rows import TokenRow
 from topicgen.training.schedule import Schedule
@@ -22,25 +22,40 @@ def visible(one: Pack, kept_only: bool) -> torch.Tensor:
     return result
 
 
-@pytest.mark.parametrize("kept_only", [False, True])
-@pytest.mark.parametrize("prefix", [3, 150])
-def test_blocks_of_the_fused_kernel_hold_all_that_is_seen(kept_only: bool, prefix: int) -> None:
-    rows = random_rows(25, 160, seed=prefix)
-    one = pack(tuple(range(prefix)), rows, Fill(640, 128))
-    exact = visible(one, kept_only)
-    used = exact[: one.kept_bounds[-1][1]] if kept_only else exact[: one.bounds[-1][1]]
-    blocks = seen_blocks(one, kept_only).repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
-    assert not (used & ~blocks[: len(used)]).any()
-    assert blocks.float().mean() < 1  # some blocks are skipped, or the mask would be of no use
+def folded(seen: torch.Tensor, one: Pack, kept_only: bool) -> torch.Tensor:
+    """How often each query sees each token, given what it sees of the copies of the prefix and of the pack."""
+    count, room = copies(one, kept_only)
+    shared = seen[:, : count * room].view(len(seen), count, room).sum(1)[:, : one.prefix]
+    own = seen[:, count * room :].long()
+    own[:, : one.prefix] += shared
+    return own
 
 
 @pytest.mark.parametrize("kept_only", [False, True])
-def test_mask_of_the_fused_kernel_is_the_definition(kept_only: bool) -> None:
-    one = pack((1, 2, 3), random_rows(9, 160, seed=1), Fill(256, 128))
-    mask = _block_mask(one, kept_only)
-    q, k = torch.meshgrid(torch.arange(mask.seq_lengths[0]), torch.arange(256), indexing="ij")
+@pytest.mark.parametrize("prefix", [0, 3, 150])
+def test_mask_of_the_fused_kernel_is_the_definition(kept_only: bool, prefix: int) -> None:
+    one = pack(tuple(range(prefix)), random_rows(110, 160, seed=prefix), Fill(1536, 128))
+    mask = block_mask(one, kept_only)
+    q, k = torch.meshgrid(*map(torch.arange, mask.seq_lengths), indexing="ij")
     zero = torch.zeros_like(q)
-    assert torch.equal(mask.mask_mod(zero, zero, q, k), visible(one, kept_only))
+    blocks = seen_blocks(one, kept_only).repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
+    seen = mask.mask_mod(zero, zero, q, k) & blocks[: len(q), : q.shape[1]]
+    used = one.kept_bounds[-1][1] if kept_only else one.bounds[-1][1]
+    assert torch.equal(folded(seen, one, kept_only)[:used], visible(one, kept_only)[:used].long())
+    assert seen.any(1).all()  # a row that sees nothing would be no number
+    assert blocks.float().mean() < 0.6  # blocks are skipped, or the mask would be of no use
+
+
+@pytest.mark.parametrize("kept_only", [False, True])
+def test_fused_kernel_computes_what_documents_alone_do(kept_only: bool) -> None:
+    one = pack(tuple(range(20)), random_rows(110, 160, seed=2), Fill(1536, 128))
+    generator = torch.Generator().manual_seed(0)
+    rows = len(one.kept) if kept_only else 1536
+    q = torch.randn(4, rows, 16, generator=generator)
+    k, v = (torch.randn(2, 1536, 16, generator=generator) for _ in range(2))
+    used = one.kept_bounds[-1][1] if kept_only else one.bounds[-1][1]
+    fused, plain = (kind(one, kept_only)(q, k, v)[:, :used] for kind in (Fused, PerDocument))
+    assert torch.allclose(fused, plain, atol=1e-5)
 
 
 def test_packs_hold_every_row_once_and_are_nearly_equal() -> None:

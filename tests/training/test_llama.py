@@ -68,7 +68,7 @@ def one_by_one(folder: Path, adapter: Adapter, rows: list[TokenRow]) -> tuple[fl
 def in_packs(
     model: PackedLlama, rows: list[TokenRow], capacity: int, fill: Fill | None = None
 ) -> tuple[float, Gradients]:
-    model.adapter.zero_grad()
+    model.adapter.gather()  # clears those of an earlier call
     total = 0.0
     for pack in packs(PREFIX, rows, capacity, fill):
         loss = model.loss(pack)

@@ -24,9 +24,6 @@ class Group:
         """Sums the gradients, and some numbers, over all processes, in one exchange."""
         if self.size == 1:
             return
-        for parameter in parameters:
-            if parameter.grad is None:  # this process had no example left
-                parameter.grad = torch.zeros_like(parameter)
         tensors = [p.grad for p in parameters if p.grad is not None]
         tensors += values
         flat = torch.cat([tensor.flatten() for tensor in tensors])

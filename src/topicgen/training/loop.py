@@ -153,11 +153,12 @@ class Trainer:
             loss = self.model.loss(pack.to(self.model.device)) / answers
             torch.autograd.backward(loss)
             summed += loss.detach()
-        parameters = list(self.model.adapter.parameters())
+        adapter = self.model.adapter
+        adapter.gather()
         stopping = torch.tensor(float(self._stop is not None), device=self.model.device)
-        self.group.add_up(parameters, summed, stopping)
+        self.group.add_up([adapter.flat], summed, stopping)
         self._leaving = bool(stopping.item())
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.settings.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_([adapter.flat], self.settings.max_grad_norm)
         value = summed.item()
         if not math.isfinite(value) or not math.isfinite(norm.item()):
             raise self._no_number(step + 1)
@@ -165,7 +166,6 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         progress = self.progress
         progress.step = step + 1
         progress.seconds += time.monotonic() - began

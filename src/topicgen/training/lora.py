@@ -1,5 +1,6 @@
 """Low-rank adapters (LoRA; Hu et al. 2021): trainable matrices beside the frozen ones, kept in PEFT's format."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 from topicgen.training.settings import MODULES, TrainingSettings
 
+ALIGNED = 256  # numbers; the 8-bit optimiser has a scale for each so many
 BLOCKS = {name: "self_attn" if name[0] in "qkvo" else "mlp" for name in MODULES}
 
 
@@ -23,7 +25,8 @@ class Adapter(torch.nn.Module):
         device: Where the matrices live.
         dtype: Their type; float32, so that small updates are not lost.
 
-    A starts as in PEFT (Kaiming uniform), B at zero, so that training starts from the base model.
+    A starts as in PEFT (Kaiming uniform), B at zero, so that training starts from the base model. All matrices lie in
+    one tensor, the only parameter, so that clipping, exchange and optimiser are one call rather than hundreds.
     """
 
     def __init__(
@@ -38,16 +41,26 @@ class Adapter(torch.nn.Module):
         self.scale = settings.lora_scale
         self.dropout = settings.lora_dropout
         self.rank = settings.lora_r
+        sizes = {
+            f"{layer}-{name}-{side}": (self.rank, wide) if side == "A" else (out, self.rank)
+            for layer in range(layers)
+            for name, (out, wide) in shapes.items()
+            for side in "AB"
+        }
+        starts = [0, *itertools.accumulate(-(-math.prod(size) // ALIGNED) * ALIGNED for size in sizes.values())]
+        self.flat = torch.nn.Parameter(torch.zeros(starts[-1], device=device, dtype=dtype))
+        self.flat.grad = torch.zeros_like(self.flat)
         generator = torch.Generator().manual_seed(settings.seed)
-        self._matrices = torch.nn.ParameterDict()
-        for layer in range(layers):
-            for name, (out, wide) in shapes.items():
-                bound = 1 / math.sqrt(wide)  # kaiming_uniform_ with a = sqrt(5)
-                a = torch.empty(self.rank, wide).uniform_(-bound, bound, generator=generator)
-                self._matrices[f"{layer}-{name}-A"] = torch.nn.Parameter(a.to(device, dtype))
-                self._matrices[f"{layer}-{name}-B"] = torch.nn.Parameter(
-                    torch.zeros(out, self.rank, device=device, dtype=dtype)
-                )
+        self._matrices: dict[str, torch.nn.Parameter] = {}
+        self._parts: list[torch.Tensor] = []
+        for start, (key, size) in zip(starts, sizes.items(), strict=False):
+            part = slice(start, start + math.prod(size))
+            if key.endswith("A"):
+                bound = 1 / math.sqrt(size[1])  # kaiming_uniform_ with a = sqrt(5)
+                drawn = torch.empty(size).uniform_(-bound, bound, generator=generator)
+                self.flat.data[part] = drawn.flatten().to(device, dtype)
+            self._matrices[key] = torch.nn.Parameter(self.flat.data[part].view(size))
+            self._parts.append(self.flat.grad[part].view(size))
 
     def pair(self, layer: int, *names: str) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
         """The A and the B matrices of modules that read the same input."""
@@ -55,6 +68,19 @@ class Adapter(torch.nn.Module):
             tuple(self._matrices[f"{layer}-{name}-A"] for name in names),
             tuple(self._matrices[f"{layer}-{name}-B"] for name in names),
         )
+
+    def gather(self) -> None:
+        """Moves the gradients of the matrices into that of ``flat``; a matrix without one has zeros."""
+        assert self.flat.grad is not None
+        found = [
+            (part, m.grad) for part, m in zip(self._parts, self._matrices.values(), strict=True) if m.grad is not None
+        ]
+        if len(found) < len(self._parts):  # this process had no example
+            self.flat.grad.zero_()
+        if found:
+            torch._foreach_copy_([part for part, _ in found], [grad for _, grad in found])
+        for matrix in self._matrices.values():
+            matrix.grad = None
 
     def named(self) -> dict[str, torch.nn.Parameter]:
         """All matrices by PEFT's names, in a fixed order."""
@@ -100,11 +126,12 @@ def low_rank(
 ) -> torch.Tensor:
     """``plain`` plus the adapter's output for ``x``; the modules that share ``x`` take one product each way.
 
-    The B matrices stand on the diagonal of one matrix, so that the sum is one fused product and addition.
+    The B matrices stand on the diagonal of one matrix, so that all modules take one product.
     """
     a, b = matrices
     if dropout > 0:
         x = torch.nn.functional.dropout(x, dropout)
     inner = x @ (torch.cat(a) if len(a) > 1 else a[0]).to(x.dtype).t()
     joined: torch.Tensor = torch.block_diag(*b) if len(b) > 1 else b[0]  # type: ignore[no-untyped-call]
-    return torch.addmm(plain, inner, (joined.to(x.dtype) * scale).t())
+    # Not addmm, which copies ``plain`` before it adds to it; the compiler fuses the addition with what follows.
+    return plain + inner @ (joined.to(x.dtype) * scale).t()
