@@ -1,10 +1,13 @@
 """A pre-trained Llama and labelled (text, topic) rows in, a model that writes topics out.
 
-    python mini/adapt.py --base build/base --labels build/labels.jsonl --corpus build/corpus --out build/mini --folds 5
+    python mini/adapt.py --base build/base --written mini/topics.tsv --corpus build/corpus --out build/writer \
+        --folds 0 --epochs 3 --lr 5e-4 --batch-rows 64 --soup 1 --rehearsal 0.3
+    python mini/adapt.py --base build/writer --labels build/labels.jsonl --corpus build/corpus --out build/mini
 
-Every fold is scored on rows that its models never saw; the written model is then fitted to all rows. Some general
-texts, with the core of their title as topic, are rehearsed so that other domains are not forgotten. Several models that
-differ only in their seed are averaged into one (model soup, Wortsman et al. 2022).
+Without --labels the model is fitted to written topics; with both, these are rehearsed. Every fold is scored on rows
+that its models never saw; the written model is then fitted to all rows. Some general texts, with the core of their
+title as topic, are rehearsed so that other domains are not forgotten. Several models that differ only in their seed are
+averaged into one (model soup, Wortsman et al. 2022).
 """
 
 import argparse
@@ -12,21 +15,26 @@ import copy
 import itertools
 import json
 import random
+import shutil
+import tempfile
 from pathlib import Path
 
 import model as mini
 import numpy as np
 import torch
 from rows import core, encode, fill, pack, place
-from shards import read_shard, text_hash
+from shards import read_shard, read_topics, text_hash
 from tokenizer import TOPIC
 from tokenizers import Tokenizer
 from transformers import LlamaForCausalLM
 
+import topicgen
+from topicgen import TopicGenerator
 from topicgen.intervals import bootstrap
 from topicgen.metrics import SCORES
 
 Pair = tuple[str, str, str]
+PROMPT = Path(topicgen.__file__).parent / "assets/mini/prompt.json"
 
 
 def supported(title: str, text: str) -> bool:
@@ -48,13 +56,13 @@ def rehearsal_pairs(corpus: Path, count: int) -> list[Pair]:
     return random.Random(0).sample(pairs, min(count, len(pairs)))
 
 
-def general_pairs(labels: Path, corpus: Path) -> list[Pair]:
+def written_pairs(tables: list[Path], corpus: Path) -> list[Pair]:
     """Texts of the corpus with the topics written for this project, which are kept by the hash of their text."""
-    topics = dict(line.split("\t") for line in labels.read_text(encoding="utf-8").splitlines()[1:])
+    topics = {key: topic for table in tables for key, topic in read_topics(table).items()}
     rows = (row for path in sorted(corpus.glob("corpus-*.jsonl.xz")) for row in read_shard(path))
     pairs = [(row["text"], TOPIC, topics[h]) for row in rows if (h := text_hash(row["text"])) in topics]
     if len(pairs) < len(topics):
-        print(f"only {len(pairs)} of {len(topics)} labelled general texts are in {corpus}")
+        print(f"only {len(pairs)} of {len(topics)} texts with written topics are in {corpus}")
     return pairs
 
 
@@ -94,13 +102,13 @@ def soup(base, tokenizer, pairs: list[Pair], general: list[Pair], args):
 
 
 @torch.no_grad()
-def write_topics(model, tokenizer: Tokenizer, texts: list[str], separator: str = TOPIC, new: int = 24) -> list[str]:
+def write_topics(model, tokenizer: Tokenizer, texts: list[str], new: int = 24, batch: int = 64) -> list[str]:
     """Greedy topics; prompts of one batch are padded on the left."""
-    rows, prompts = encode(tokenizer, [(text, separator, "") for text in texts])
+    rows, prompts = encode(tokenizer, [(text, TOPIC, "") for text in texts])
     order = sorted(range(len(rows)), key=lambda i: prompts[i])
     out = [""] * len(rows)
-    for first in range(0, len(order), 64):
-        part = order[first : first + 64]
+    for first in range(0, len(order), batch):
+        part = order[first : first + batch]
         width = max(prompts[i] for i in part)
         ids = torch.full((len(part), width), model.config.pad_token_id)
         for line, i in enumerate(part):
@@ -122,18 +130,28 @@ def score(predictions: list[str], references: list[str]) -> dict[str, list[float
     return {n: [f(p, r) for p, r in zip(predictions, references, strict=True)] for n, f in SCORES.items()}
 
 
-def cross_validate(base, tokenizer, labels: list[dict], general: list[Pair], args) -> list[str]:
-    """Out-of-fold predictions of every labelled row; folds by position after a seeded shuffle."""
+def as_shipped(model, tokenizer: Tokenizer, texts: list[str]) -> list[str]:
+    """Topics as users get them: 8-bit weights, with the second look."""
+    with tempfile.TemporaryDirectory() as name:
+        mini.save(model, Path(name))
+        tokenizer.save(f"{name}/tokenizer.json")
+        shutil.copy(PROMPT, name)
+        return [topic.topic for topic in TopicGenerator.load(name).generate(texts)]
+
+
+def cross_validate(base, tokenizer, labels: list[dict], general: list[Pair], args) -> tuple[list[str], list[str]]:
+    """Out-of-fold predictions of every row, greedy and as shipped; folds by position after a seeded shuffle."""
     order = list(range(len(labels)))
     random.Random(args.seed).shuffle(order)
-    predictions = [""] * len(labels)
+    predictions, shipped = [""] * len(labels), [""] * len(labels)
     for fold in range(args.folds):
         held = order[fold :: args.folds]
         seen = [(labels[i]["text"], TOPIC, labels[i]["topic"]) for i in order if i not in set(held)]
-        model = soup(base, tokenizer, seen, general, args)
-        for i, topic in zip(held, write_topics(model, tokenizer, [labels[i]["text"] for i in held]), strict=True):
-            predictions[i] = topic
-    return predictions
+        model, texts = soup(base, tokenizer, seen, general, args), [labels[i]["text"] for i in held]
+        looked = as_shipped(model, tokenizer, texts) if args.as_shipped else texts
+        for i, topic, again in zip(held, write_topics(model, tokenizer, texts), looked, strict=True):
+            predictions[i], shipped[i] = topic, again
+    return predictions, shipped
 
 
 def summary(predictions: list[str], references: list[str]) -> dict[str, str]:
@@ -155,7 +173,10 @@ def general_summary(model, tokenizer, corpus: Path) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--labels", type=Path, required=True, help="JSON lines: text, topic")
+    parser.add_argument("--labels", type=Path, help="JSON lines: text, topic")
+    parser.add_argument(
+        "--written", type=Path, nargs="*", default=[], help="tables of topics by the hash of their text"
+    )
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--folds", type=int, default=5, help="0: no cross-validation")
@@ -163,10 +184,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs="+", default=[4])
     parser.add_argument("--soup", type=int, nargs="+", default=[5])
     parser.add_argument("--rehearsal", type=float, nargs="+", default=[0.5], help="general texts per labelled row")
-    parser.add_argument("--general-labels", type=Path, help="general_topics.tsv: rehearse these instead of titles")
     parser.add_argument("--text-weight", type=float, nargs="+", default=[0.0])
     parser.add_argument("--weight-decay", type=float, nargs="+", default=[0.1])
     parser.add_argument("--batch-rows", type=int, nargs="+", default=[16])
+    parser.add_argument(
+        "--as-shipped", action="store_true", help="cross-validate with 8-bit weights and second look too"
+    )
     parser.add_argument("--predictions", type=Path, help="JSON file for the out-of-fold predictions")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda")
@@ -175,10 +198,13 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.base / "tokenizer.json"))
     base = LlamaForCausalLM.from_pretrained(args.base, dtype=torch.float32).to(args.device)
-    labels = [json.loads(line) for line in args.labels.read_text(encoding="utf-8").splitlines()]
+    general, written = rehearsal_pairs(args.corpus, 4000), written_pairs(args.written, args.corpus)
+    if args.labels:
+        labels = [json.loads(line) for line in args.labels.read_text(encoding="utf-8").splitlines()]
+        general += written
+    else:
+        labels = [{"text": text, "topic": topic} for text, _, topic in written]
     references = [row["topic"] for row in labels]
-    labelled = args.general_labels
-    general = general_pairs(labelled, args.corpus) if labelled else rehearsal_pairs(args.corpus, 4000)
     if args.folds:
         zero = write_topics(base, tokenizer, [row["text"] for row in labels])
         print("RESULT", json.dumps({"before adaptation": summary(zero, references)}), flush=True)
@@ -187,8 +213,11 @@ def main() -> None:
         one = argparse.Namespace(**{**vars(args), **dict(zip(grid, values, strict=True))})
         settings = dict(zip(grid, values, strict=True))
         if args.folds:
-            predictions = cross_validate(base, tokenizer, labels, general, one)
-            print("RESULT", json.dumps({**settings, **summary(predictions, references)}), flush=True)
+            predictions, shipped = cross_validate(base, tokenizer, labels, general, one)
+            result = {**settings, **summary(predictions, references)}
+            if args.as_shipped:
+                predictions, result["as shipped"] = shipped, summary(shipped, references)
+            print("RESULT", json.dumps(result), flush=True)
             mean = bootstrap(score(predictions, references)["rouge1"]).mean
             if best is None or mean > best[0]:
                 best = (mean, settings, predictions)

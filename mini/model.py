@@ -19,7 +19,7 @@ ROPE_THETA = 10000.0
 SHARD_SIZE = "15MB"  # weights travel between machines in pieces of this size
 
 
-def build(tokenizer: Tokenizer, layers: int, width: int, inner: int, heads: int, kv_heads: int):
+def build(tokenizer: Tokenizer, layers: int, width: int, inner: int, heads: int, kv_heads: int, head_dim: int):
     """A Llama with small residual outputs (GPT-2's scaled initialisation): depth does not blow up the first steps."""
     config = LlamaConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -28,6 +28,7 @@ def build(tokenizer: Tokenizer, layers: int, width: int, inner: int, heads: int,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
+        head_dim=head_dim,
         max_position_embeddings=CONTEXT,
         rope_theta=ROPE_THETA,
         rms_norm_eps=1e-5,
@@ -94,7 +95,7 @@ class Trainer:
         self.model = model
         self.block, self.head = (torch.compile(block), torch.compile(head)) if compiled else (block, head)
         config = model.config
-        self.size = config.hidden_size // config.num_attention_heads
+        self.size = config.head_dim
         device = model.model.embed_tokens.weight.device
         rate = 1.0 / ROPE_THETA ** (torch.arange(0, self.size, 2, device=device) / self.size)
         angle = torch.outer(torch.arange(CONTEXT, device=device).float(), rate)

@@ -102,11 +102,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="time of training, without loading and compiling")
     parser.add_argument("--init", type=Path, help="go on from this model folder instead of random weights")
-    parser.add_argument("--layers", type=int, default=8)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--inner", type=int, default=1408)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--width", type=int, default=576)
+    parser.add_argument("--inner", type=int, default=1920)
     parser.add_argument("--heads", type=int, default=8)
-    parser.add_argument("--kv-heads", type=int, default=4)
+    parser.add_argument("--kv-heads", type=int, default=1)
+    parser.add_argument("--head-dim", type=int, default=64)
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--embedding-lr", type=float, default=3e-3)
@@ -115,6 +116,8 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=131072, help="of each process")
     parser.add_argument("--text-weight", type=float, default=0.5)
     parser.add_argument("--target-weight", type=float, default=2.0)
+    parser.add_argument("--topics", type=Path, help="table of relabel.py: these topics in place of the cores of titles")
+    parser.add_argument("--forms", nargs="+", default=["title", "topic"], choices=["title", "topic"])
     parser.add_argument("--jobs", type=int, default=16)
     parser.add_argument("--shards", type=int, default=None, help="use only the first shards")
     parser.add_argument("--seed", type=int, default=0)
@@ -133,12 +136,13 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.tokenizer))
     shards = sorted(args.corpus.glob("corpus-*.jsonl.xz"))[: args.shards]
-    forms = [load_corpus(args.tokenizer, shards, form, args.device, args.jobs) for form in ("title", "topic")]
+    forms = [load_corpus(args.tokenizer, shards, form, args.device, args.jobs, args.topics) for form in args.forms]
     held_out = held_out_rows(args, tokenizer)
     if args.init:
         model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32).to(args.device)
     else:
-        model = mini.build(tokenizer, args.layers, args.width, args.inner, args.heads, args.kv_heads).to(args.device)
+        shape = (args.layers, args.width, args.inner, args.heads, args.kv_heads, args.head_dim)
+        model = mini.build(tokenizer, *shape).to(args.device)
     print(
         f"{len(forms[0].lengths)} rows, {len(forms[0].tokens):,} tokens, {model.num_parameters():,} parameters",
         flush=True,

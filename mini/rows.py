@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from shards import read_shard
+from shards import read_shard, read_topics, text_hash
 from tokenizer import BOS, EOS, TITLE, TOPIC
 from tokenizers import Tokenizer
 
@@ -63,23 +63,26 @@ def place(tokens: np.ndarray, lengths: np.ndarray, prompts: np.ndarray, device: 
     return Rows(torch.from_numpy(tokens.astype(np.int64)).to(device), starts, lengths, prompts)
 
 
-def shard_pairs(path: Path, form: str) -> list[tuple[str, str, str]]:
-    """The rows of one shard in the form "title" (as it is) or "topic" (its core, where it has one)."""
+def shard_pairs(path: Path, form: str, topics: dict[str, str]) -> list[tuple[str, str, str]]:
+    """The rows of one shard in the form "title" (as it is) or "topic" (its topic, or the core of its title)."""
     pairs = []
     for row in read_shard(path):
-        subject = core(row["title"]) if form == "topic" else None
+        subject = topics.get(text_hash(row["text"]), core(row["title"])) if form == "topic" else None
         pairs.append((row["text"], TOPIC, subject) if subject else (row["text"], TITLE, row["title"]))
     return pairs
 
 
-def _encode_shard(job: tuple[Path, Path, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    tokenizer_path, path, form = job
-    return pack(*encode(Tokenizer.from_file(str(tokenizer_path)), shard_pairs(path, form)))
+def _encode_shard(job: tuple[Path, Path, str, Path | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    tokenizer_path, path, form, topics = job
+    pairs = shard_pairs(path, form, read_topics(topics) if topics else {})
+    return pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs))
 
 
-def load_corpus(tokenizer_path: Path, shards: list[Path], form: str, device: str, jobs: int) -> Rows:
+def load_corpus(
+    tokenizer_path: Path, shards: list[Path], form: str, device: str, jobs: int, topics: Path | None = None
+) -> Rows:
     with ProcessPoolExecutor(jobs) as pool:
-        parts = list(pool.map(_encode_shard, [(tokenizer_path, path, form) for path in shards]))
+        parts = list(pool.map(_encode_shard, [(tokenizer_path, path, form, topics) for path in shards]))
     tokens, length, prompt = (np.concatenate(column) for column in zip(*parts, strict=True))
     return place(tokens, length, prompt, device)
 

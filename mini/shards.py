@@ -18,6 +18,12 @@ def read_shard(path: Path) -> Iterator[Row]:
         yield from map(json.loads, lines)
 
 
+def read_topics(path: Path) -> dict[str, str]:
+    """Topics by the hash of their text, from a table with the columns text_hash and topic."""
+    lines = path.read_text(encoding="utf-8").splitlines()[1:]
+    return {key: topic for key, topic, *_ in (line.split("\t") for line in lines)}
+
+
 def write_shard(path: Path, rows: list[Row]) -> int:
     """Writes a shard and returns its size in bytes."""
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
