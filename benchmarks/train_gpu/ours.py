@@ -4,7 +4,13 @@
 
 nf4, bf16, fp8   the default settings on a large GPU, in one precision; bf16 and fp8 are made from the NF4 base too
 16gb             the recipe for cards of 16 GB: NF4 kept in four bits, layers computed again
-Further settings of training as NAME=VALUE after the row's name, for ablations.
+Further settings of training as NAME=VALUE after the row's name, for ablations; and without=NAME, which takes away what
+no setting does:
+
+prefix   every example carries the whole prompt, as its own tokens
+kept     last layer and output matrix are computed for all rows of a pack; the others weigh nothing in the loss
+dense    matrices stay in NF4 and are made dense in every layer of every step; needs recompute=true, because all layers
+         share the memory that they are made dense in
 """
 
 import argparse
@@ -13,6 +19,8 @@ import lzma
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,11 +30,12 @@ import torch
 from topicgen.models import WeightsFolder, find_base
 from topicgen.records import Example
 from topicgen.training import base as base_files
-from topicgen.training import memory
+from topicgen.training import loop, memory
 from topicgen.training.base import load_base
 from topicgen.training.loop import Data, Trainer
+from topicgen.training.packing import Pack
 from topicgen.training.prompts import prompt_of
-from topicgen.training.rows import encode_examples
+from topicgen.training.rows import TokenRow, encode_examples
 from topicgen.training.settings import combine
 
 ROWS: dict[str, dict[str, Any]] = {
@@ -57,6 +66,38 @@ class RandomTensors:
         return quantize_4bit(self.dense(name), quant_type="nf4", compress_statistics=True)
 
 
+def read_examples(path: Path) -> list[Example]:
+    """Rows {"text", "topic"} of JSON lines, xz-compressed or not."""
+    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
+        return [Example(str(n), row["text"], (row["topic"],)) for n, row in enumerate(map(json.loads, lines))]
+
+
+def with_prompt(prefix: tuple[int, ...], rows: list[TokenRow]) -> list[TokenRow]:
+    """Rows that need no shared prefix."""
+    return [TokenRow((*prefix, *row.ids), len(prefix) + row.answer) for row in rows]
+
+
+def all_kept(pack: Pack) -> Pack:
+    """A pack with the same loss, for which the last layer and the logits are computed for every row.
+
+    Row 0 stands in for those of the prefix, as it does in filling, so that all blocks of rows are whole.
+    """
+    size, shared = len(pack.ids), pack.prefix
+    kept = torch.cat([torch.arange(shared, size), torch.zeros(shared, dtype=torch.int64)])
+    targets, weights = torch.zeros_like(kept), torch.zeros(size)
+    real = pack.weights > 0
+    place = pack.kept[real] - shared
+    targets[place], weights[place] = pack.targets[real], pack.weights[real]
+    bounds = tuple((first - shared, last - shared) for first, last in pack.bounds)
+    return replace(pack, kept=kept, targets=targets, weights=weights, kept_bounds=bounds)
+
+
+def keep_all_rows() -> None:
+    """From now on the trainer's packs keep all rows."""
+    made: Callable[..., list[Pack]] = loop.packs
+    loop.packs = lambda *arguments: [all_kept(pack) for pack in made(*arguments)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("row", choices=sorted(ROWS))
@@ -69,8 +110,10 @@ def main() -> None:
     options = parser.parse_intermixed_args()
     began = time.perf_counter()
     changes: dict[str, Any] = dict(change.split("=") for change in options.changes)
-    if "compile" in changes:
-        changes["compile"] = changes["compile"] == "true"
+    changes |= {name: value == "true" for name, value in changes.items() if value in ("true", "false")}
+    without = changes.pop("without", None)
+    if without not in (None, "prefix", "kept", "dense"):
+        parser.error(f"without={without}: prefix, kept or dense")
     settings = combine(
         ROWS[options.row],
         {
@@ -82,12 +125,17 @@ def main() -> None:
         changes,
     )
     device = torch.device("cuda")
-    base = find_base(str(options.base))
-    with lzma.open(options.data, "rt", encoding="utf-8") as lines:
-        examples = [Example(str(n), row["text"], (row["topic"],)) for n, row in enumerate(map(json.loads, lines))]
+    if options.random:  # no weights are read, so the folder needs none
+        base = WeightsFolder(options.base, str(options.base), [options.base / "config.json"])
+    else:
+        base = find_base(str(options.base))
     prompt = prompt_of(base)
-    encoded = encode_examples(examples, prompt, base.tokenizer, settings.max_length)
+    encoded = encode_examples(read_examples(options.data), prompt, base.tokenizer, settings.max_length)
     plan = memory.plan(base.config, settings, device)
+    if without == "dense":
+        if not plan.recompute:
+            parser.error("without=dense needs recompute=true")
+        plan = replace(plan, packed=True)
     print(plan, flush=True)
     if options.random:
         base_files.Tensors = RandomTensors  # type: ignore[assignment, misc]
@@ -95,6 +143,10 @@ def main() -> None:
     print(f"loaded after {time.perf_counter() - began:.1f} s", flush=True)
     stop = base.tokenizer.token_to_id(prompt.stop)
     data = Data(encoded.prefix, encoded.rows, [], base.tokenizer, stop)
+    if without == "prefix":
+        data = replace(data, prefix=(), train=with_prompt(encoded.prefix, encoded.rows))
+    if without == "kept":
+        keep_all_rows()
     told: list[dict[str, Any]] = []
 
     def report(row: Any) -> None:

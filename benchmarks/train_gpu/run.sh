@@ -3,7 +3,7 @@
 #
 #     bash benchmarks/train_gpu/run.sh WORK CARRY STEPS "nf4 bf16 fp8 16gb" "trl unsloth unsloth-best"
 #
-# A row of ours may carry settings: nf4:pack_tokens=4096. LIMIT is the time of a row in seconds; with RANDOM_BASE=FOLDER, which
+# A row of ours may carry settings: nf4:pack_tokens=4096. LIMIT is the time of a row in seconds, UNIT the row that the others are divided by; with RANDOM_BASE=FOLDER, which
 # needs config and tokenizer only, ours makes random weights in memory. CARRY holds arxiv.jsonl.xz and tokenizer.model; the random base is made in WORK. Each row has its own time limit.
 set -u
 work=$1 carry=$2 steps=$3 ours=$4 peers=$5
@@ -26,4 +26,4 @@ for row in $peers; do
   one "$row" "${LIMIT:-150}" python3 "$here/peers.py" "$row" --base "$work/nf4" --data "$carry/arxiv.jsonl.xz" --steps "$steps" --warm-up 3
 done
 for log in "$work"/log/ours-*; do echo "-- ${log##*/}"; grep -E "^step|^loaded|^Plan" "$log" | cut -c1-150 | tail -4; done
-python3 "$here/table.py" "$work/results.jsonl"
+python3 "$here/table.py" "$work/results.jsonl" "${UNIT:-unsloth-best}"

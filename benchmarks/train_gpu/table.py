@@ -1,5 +1,7 @@
 """Lines "RESULT {...}" of the benchmark of fine-tuning in, one table out.
 
+    python table.py results.jsonl [ROW]    # ROW is what the others are divided by: unsloth-best
+
 The floor is that of the plain computation in bfloat16: 4 x 7.0 billion multiplications and additions a token of the
 frozen matrices, at the 790 TFLOP/s that a large product reaches on an H100 or H200.
 """
@@ -16,8 +18,9 @@ def main() -> None:
     rows = [json.loads(line.removeprefix("RESULT ")) for line in Path(sys.argv[1]).read_text().splitlines()]
     if not rows:
         raise SystemExit("no result")
-    best = next((row["samples_s"] for row in rows if row["name"] == "unsloth-best"), None)
-    columns = ["system", "samples/s", "tokens/s", "share of the floor", "peak GB", "loss, first and last", "x best"]
+    unit = sys.argv[2] if len(sys.argv) > 2 else "unsloth-best"
+    best = next((row["samples_s"] for row in rows if row["name"] == unit), None)
+    columns = ["system", "samples/s", "tokens/s", "share of the floor", "peak GB", "loss, first and last", f"x {unit}"]
     print(f"| {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
