@@ -78,7 +78,7 @@ def peft_model(base: WeightsFolder, system: str, settings: TrainingSettings, dev
 
     quantization = None
     if settings.precision == "nf4" and not base.quantized:
-        quantization = BitsAndBytesConfig(
+        quantization = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
@@ -92,7 +92,7 @@ def peft_model(base: WeightsFolder, system: str, settings: TrainingSettings, dev
         **({"quantization_config": quantization} if quantization else {}),
     )
     model.config.use_cache = False
-    model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     lora = LoraConfig(
         r=settings.lora_r, lora_alpha=int(settings.lora_alpha), target_modules=list(MODULES), task_type="CAUSAL_LM"
     )
@@ -138,7 +138,7 @@ def train_peft(
         read = labels[:, 1:] != IGNORED
         logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1][read]
         loss = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][read])
-        loss.backward()
+        torch.autograd.backward(loss)
         gradients.append(torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm).item())
         losses.append(loss.item())
         for group in optimizer.param_groups:

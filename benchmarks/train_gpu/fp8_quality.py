@@ -26,7 +26,7 @@ from topicgen.training.base import load_base
 from topicgen.training.loop import Data, Trainer
 from topicgen.training.prompts import prompt_of
 from topicgen.training.rows import encode_examples
-from topicgen.training.settings import TrainingSettings
+from topicgen.training.settings import Precision, TrainingSettings
 
 LIMIT = 0.01
 HELD_OUT = 10  # every tenth example
@@ -54,7 +54,7 @@ def validation_loss(trainer: Trainer) -> float:
     return trainer.progress.history[-1]["validation_loss"]
 
 
-def measure(name: str, base: WeightsFolder, data: Data, settings: TrainingSettings, plain: str) -> dict[str, Any]:
+def measure(name: str, base: WeightsFolder, data: Data, settings: TrainingSettings, plain: Precision) -> dict[str, Any]:
     """One run: its validation losses, and that of its last adapter when the base is read in ``plain``."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +95,8 @@ def main() -> None:
     parser.add_argument("--per-step", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=512)
     options = parser.parse_args()
-    runs, plain = (RUNS, "bf16") if torch.cuda.is_available() else (ON_CPU, "float32")
+    plain: Precision = "bf16" if torch.cuda.is_available() else "float32"
+    runs = RUNS if torch.cuda.is_available() else ON_CPU
     settings = TrainingSettings(
         num_train_epochs=options.epochs,
         learning_rate=options.learning_rate,

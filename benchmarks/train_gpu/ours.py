@@ -94,8 +94,8 @@ def all_kept(pack: Pack) -> Pack:
 
 def keep_all_rows() -> None:
     """From now on the trainer's packs keep all rows."""
-    made: Callable[..., list[Pack]] = loop.packs
-    loop.packs = lambda *arguments: [all_kept(pack) for pack in made(*arguments)]
+    made: Callable[..., list[Pack]] = vars(loop)["packs"]
+    vars(loop)["packs"] = lambda *arguments: [all_kept(pack) for pack in made(*arguments)]
 
 
 def main() -> None:
