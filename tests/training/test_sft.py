@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,15 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_llama(tmp_path_factory.mktemp("sft") / "base")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Products this small take longer to divide than to compute, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def loss_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """TRL computes its loss in a kernel for GPUs; that of transformers has the same value."""
@@ -50,8 +60,8 @@ def loss_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fit(base: Path, data: Data, folder: Path, report: Any = lambda row: None, **settings: Any) -> Fitted:
     chosen: TrainingSettings = combine(SETTINGS, settings)
-    model, tokenizer = plain_model(find_base(str(base)), chosen)
-    return sft.fit(model, tokenizer, data, chosen, folder, "identity", report, lambda line: None)
+    load = partial(plain_model, find_base(str(base)), chosen)
+    return sft.fit(load, data, chosen, folder, "identity", report, lambda line: None)
 
 
 def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
@@ -131,7 +141,12 @@ def test_checkpoints_of_another_run_are_refused(base: Path, tmp_path: Path) -> N
 
 
 def test_a_loss_that_is_no_number_stops_the_run(base: Path, tmp_path: Path) -> None:
-    broken = tiny_llama(tmp_path / "base", initializer_range=1e30)
+    from safetensors.torch import load_file, save_file
+
+    broken = tiny_llama(tmp_path / "base")
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match="the loss of step 1 is not a number"):
         fit(broken, data_of(base, train=8, validation=0), tmp_path / "out")
 

@@ -87,7 +87,7 @@ class _Follower(TrainerCallback):
         self._report({"step": state.global_step, "validation_loss": loss, "best": better, "shown": []})
 
 
-class _TopicTrainer(SFTTrainer):  # type: ignore[misc] # mypy does not look into TRL, which is not always there
+class _TopicTrainer(SFTTrainer):  # type: ignore[misc] # TRL is typed in part only
     """TRL's trainer with our learning rates, and checkpoints without pickles."""
 
     schedule: Schedule
@@ -149,8 +149,7 @@ def _signals(follower: _Follower) -> Iterator[None]:
 
 
 def fit(
-    model: Any,
-    tokenizer: Any,
+    load: Callable[[], tuple[Any, Any]],
     data: Data,
     settings: TrainingSettings,
     folder: Path,
@@ -161,7 +160,7 @@ def fit(
     """Trains to the end, or continues; returns the best adapter by PEFT's names.
 
     Args:
-        model: A model of PEFT with a fresh adapter, from Unsloth or from transformers.
+        load: Makes a model of PEFT with a fresh adapter, and its tokenizer; called once the checkpoints are in order.
         folder: Where checkpoints are kept; an absolute path.
 
     Raises:
@@ -175,7 +174,7 @@ def fit(
     if start and (start.step >= schedule.steps or exhausted(done, settings)):
         return done, _best(folder, done, start)
     follower = _Follower(data, settings, schedule, report)
-    trainer = _trainer(model, tokenizer, data, settings, schedule, folder)
+    trainer = _trainer(*load(), data, settings, schedule, folder)
     trainer.add_callback(follower)
     if start:
         say(f"goes on after step {start.step} of {schedule.steps}")

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -134,8 +135,8 @@ def fit(
         settings = replace(settings, resume=str(Path(settings.resume).resolve()))
     try:
         with chdir(place), redirect_stdout(sys.stderr):
-            model, tokenizer = load_model(base, settings, chosen)
-            progress, tensors = sft.fit(model, tokenizer, data, settings, folder, identity, report, say)
+            load = partial(load_model, base, settings, chosen)
+            progress, tensors = sft.fit(load, data, settings, folder, identity, report, say)
     except torch.OutOfMemoryError:
         raise UserError(
             "out of GPU memory: lower --per-device-train-batch-size (and raise --gradient-accumulation-steps), or"
