@@ -91,8 +91,15 @@ class _TopicTrainer(SFTTrainer):  # type: ignore[misc] # TRL is typed in part on
     """TRL's trainer with our learning rates, and checkpoints without pickles."""
 
     schedule: Schedule
+    held_tokens: int  # with loss, of all validation rows
     lr_scheduler: Any
     optimizer: Any
+
+    def prediction_step(self, model: Any, inputs: Any, *args: Any, **more: Any) -> Any:
+        """The batch's loss, weighted so that the trainer's mean over rows is the mean over all tokens with loss."""
+        rows, tokens = len(inputs["labels"]), len(learned_tokens(inputs))
+        loss, *others = super().prediction_step(model, inputs, *args, **more)
+        return loss * (tokens / rows * len(self.eval_dataset) / self.held_tokens), *others
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         if self.lr_scheduler is None:
@@ -217,6 +224,7 @@ def _trainer(
         data_collator=padding,
     )
     trainer.schedule = schedule
+    trainer.held_tokens = sum(len(row.ids) - row.answer for row in data.validation)
     trainer.remove_callback(PrinterCallback)  # prints to stdout
     rows = range(min(COMPARED, len(train)))
     taken = trainer.data_collator([trainer.train_dataset[i] for i in rows])
