@@ -6,8 +6,9 @@ DATA ?= ../shared/data
 
 BASE := .venv
 DEV := .venv-dev
+UNSLOTH := .venv-unsloth
 
-.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality clean
+.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality venv-unsloth clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -19,6 +20,12 @@ $(DEV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/pip install $(PIP_FLAGS) torch==$$(sed -n 's/^torch==//p' constraints.txt)
 	$(DEV)/bin/pip install $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	touch $@
+
+# Unsloth wants older libraries than constraints.txt has, and gigabytes of CUDA.
+$(UNSLOTH)/ready: pyproject.toml constraints-unsloth.txt
+	$(PYTHON) -m venv $(UNSLOTH)
+	$(UNSLOTH)/bin/pip install $(PIP_FLAGS) -c constraints-unsloth.txt -e '.[unsloth]'
 	touch $@
 
 demo: $(BASE)/ready
@@ -58,5 +65,9 @@ bench-cpu: $(DEV)/ready
 quality: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/quality.py --data $(DATA)
 
+# For `topicgen train --backend unsloth`, on Linux with an NVIDIA GPU.
+venv-unsloth: $(UNSLOTH)/ready
+	@echo "run $(UNSLOTH)/bin/topicgen train DATA --backend unsloth"
+
 clean:
-	rm -rf $(BASE) $(DEV) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(BASE) $(DEV) $(UNSLOTH) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

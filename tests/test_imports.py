@@ -16,6 +16,7 @@ generate progress job metrics intervals phrases baselines embed chat
 training training.settings training.examples training.rows training.prompts training.packing training.compiled
 training.attention training.fp8 training.lora training.llama training.memory training.base training.distributed
 training.schedule training.writing training.optimizer_state training.checkpoint training.loop training.trackers
+training.labels training.saved training.trainer_log training.sft_options training.sft training.unsloth
 training.curve training.folder training.display training.job training.command
 evaluation evaluation.collection evaluation.faithfulness evaluation.examples evaluation.systems evaluation.scores
 evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job

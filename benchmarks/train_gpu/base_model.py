@@ -1,9 +1,10 @@
 """Makes a base model for the benchmark of fine-tuning: the shape of Llama 3 8B, random weights, the real tokenizer.
 
     python base_model.py --out FOLDER --tokenizer tokenizer.model
-    python base_model.py --out FOLDER --tokenizer tokenizer.model --tiny    # two small layers, for tests on a CPU
+    python base_model.py --out FOLDER --tokenizer tokenizer.model --size small   # four layers, for a trial on a GPU
+    python base_model.py --out FOLDER --tokenizer tokenizer.model --size tiny    # two small layers, for tests on a CPU
 
-Writes FOLDER/bf16 and FOLDER/nf4 (bitsandbytes NF4 with double quantisation; not with --tiny). Speed and memory
+Writes FOLDER/bf16 and FOLDER/nf4 (bitsandbytes NF4 with double quantisation; none if tiny). Speed and memory
 depend on the shape and the tokens, not on the values of the weights, so that no download is needed.
 tokenizer.model is Meta's file of ranks, in the wheel `llama-models` as llama_models/llama3/tokenizer.model.
 """
@@ -49,6 +50,13 @@ LLAMA_3_8B = {
     "num_attention_heads": 32,
     "num_key_value_heads": 8,
 }
+SMALL = {
+    "hidden_size": 1024,
+    "intermediate_size": 2816,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 4,
+}
 TINY = {
     "hidden_size": 128,
     "intermediate_size": 256,
@@ -56,6 +64,9 @@ TINY = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
+
+
+SIZES = {"8b": LLAMA_3_8B, "small": SMALL, "tiny": TINY}
 
 
 def llama_tokenizer(ranks: Path) -> PreTrainedTokenizerFast:
@@ -68,7 +79,7 @@ def llama_tokenizer(ranks: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def llama_config(tokenizer: PreTrainedTokenizerFast, tiny: bool) -> LlamaConfig:
+def llama_config(tokenizer: PreTrainedTokenizerFast, size: str) -> LlamaConfig:
     return LlamaConfig(
         vocab_size=len(tokenizer),
         max_position_embeddings=8192,
@@ -78,7 +89,7 @@ def llama_config(tokenizer: PreTrainedTokenizerFast, tiny: bool) -> LlamaConfig:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,
-        **(TINY if tiny else LLAMA_3_8B),
+        **SIZES[size],
     )
 
 
@@ -109,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for bf16/ and nf4/")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.model of Llama 3")
-    parser.add_argument("--tiny", action="store_true", help="two small layers, bf16 only")
+    parser.add_argument("--size", choices=sorted(SIZES), default="8b", help="tiny: bf16 only (default: 8b)")
     options = parser.parse_args()
     start = time.perf_counter()
 
@@ -120,9 +131,9 @@ def main() -> None:
 
     tokenizer = llama_tokenizer(options.tokenizer)
     full = options.out / "bf16"
-    save_random_model(llama_config(tokenizer, options.tiny), full)
+    save_random_model(llama_config(tokenizer, options.size), full)
     done(full)
-    if not options.tiny:
+    if options.size != "tiny":
         torch.cuda.empty_cache()
         save_nf4(full, options.out / "nf4")
         done(options.out / "nf4")

@@ -27,6 +27,7 @@ from topicgen.version import __version__
 
 ADAPTER_FILE = "adapter_model.safetensors"
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "safetensors", "tokenizers")
+BACKEND_PACKAGES = {"topicgen": (), "unsloth": ("unsloth", "unsloth_zoo", "trl", "accelerate", "xformers")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,9 @@ def _write_lines(path: Path, rows: Iterable[dict[str, str]]) -> None:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _versions() -> dict[str, str]:
+def _versions(backend: str) -> dict[str, str]:
     found = {"topicgen": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *BACKEND_PACKAGES[backend]):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -110,7 +111,7 @@ def _training(facts: ModelFacts) -> dict[str, Any]:
         "best_validation_loss": progress.best_loss if progress.best_step else None,
         "history": progress.history,
         "topics": progress.shown,
-        "versions": _versions(),
+        "versions": _versions(facts.settings.backend),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
 
@@ -125,6 +126,7 @@ def _card(facts: ModelFacts) -> str:
             count = len(progress.shown)
             scores += f" ROUGE-1 of {count} validation topics at the last evaluation: {100 * shown[-1]:.1f}."
     name = Path(settings.output_dir).name
+    means = "" if settings.backend == "topicgen" else " with Unsloth and TRL"
     return f"""---
 library_name: peft
 base_model: {settings.base}
@@ -134,7 +136,8 @@ tags: [lora, topicgen]
 
 # {name}
 
-A LoRA adapter that writes the topic of a text, trained by topicgen {__version__} on {len(facts.split.train)} examples.
+A LoRA adapter that writes the topic of a text, trained by topicgen {__version__}{means} on
+{len(facts.split.train)} examples.
 
     topicgen generate --model {name} texts.csv
 

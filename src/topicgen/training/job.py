@@ -15,7 +15,7 @@ from topicgen.config import ReaderSettings
 from topicgen.errors import UserError
 from topicgen.models import WeightsFolder, find_base
 from topicgen.reader import Problems
-from topicgen.training import distributed, memory
+from topicgen.training import distributed, memory, unsloth
 from topicgen.training.base import load_base
 from topicgen.training.display import Display
 from topicgen.training.examples import ExampleSplit, read_examples
@@ -25,6 +25,7 @@ from topicgen.training.loop import Data, Trainer
 from topicgen.training.packing import Pack, pack
 from topicgen.training.prompts import prompt_of
 from topicgen.training.rows import TokenRows, encode_examples, preview
+from topicgen.training.schedule import Schedule
 from topicgen.training.settings import BASE_DEFAULTS, TrainingSettings, combine
 from topicgen.training.trackers import open_tracker
 from topicgen.version import __version__
@@ -63,9 +64,18 @@ class TrainJob:
 
     def run(self) -> Problems:
         """Reads and checks everything before the model is loaded, trains, and writes the folder."""
+        if self.settings.backend == "topicgen":
+            return self._join(None)
+        unsloth.refuse_what_it_lacks(self.settings, merge=self.merge is not None)
+        if self.preview:
+            return self._join(None)
+        with unsloth.started(self.settings, self.inputs) as place:
+            return self._join(place)
+
+    def _join(self, place: Path | None) -> Problems:
         device = distributed.join()
         try:
-            return self._run(device)
+            return self._run(device, place)
         except torch.OutOfMemoryError:
             raise UserError(
                 "out of GPU memory: lower --pack-tokens or --max-length, set --memory lower, or use --recompute"
@@ -73,7 +83,7 @@ class TrainJob:
         finally:
             distributed.leave()
 
-    def _run(self, device: torch.device) -> Problems:
+    def _run(self, device: torch.device, place: Path | None) -> Problems:
         settings = self.settings
         first = distributed.Group.current().rank == 0
         say = self.say if first else lambda _: None
@@ -97,11 +107,12 @@ class TrainJob:
             return problems
         if first:
             self._claim(folder)
-        plan = memory.plan(base.config, settings, device)
+        plan = unsloth.plan(base.config, settings) if place else memory.plan(base.config, settings, device)
         say(plan.reason)
         identity = self._identity(base, split, plan)
-        tracker = open_tracker(settings, folder, asdict(settings), self.say) if first else None
-        model = load_base(base, settings, plan, device, torch.float32 if device.type == "cpu" else torch.bfloat16)
+        # Unsloth works in another folder, from which a relative path would lead elsewhere.
+        seen = folder.resolve() if place else folder
+        tracker = open_tracker(settings, seen, asdict(settings), self.say) if first else None
         rows = validation.rows if validation else []
         stop = train.rows[0].ids[-1]  # ends every row
         data = Data(train.prefix, train.rows, rows, base.tokenizer, stop)
@@ -113,21 +124,30 @@ class TrainJob:
                 numbers = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and k != "step"}
                 tracker.log(int(row["step"]), numbers)
 
-        trainer = Trainer(model, data, settings, plan, folder / "checkpoints", identity, report, say)
+        checkpoints = folder / "checkpoints"
         failed = True
         try:
-            with display.over(trainer.schedule.steps):
-                progress = trainer.run()
+            if place:
+                with display.over(Schedule(len(train.rows), settings.examples_per_step, settings).steps):
+                    fitted = unsloth.fit(base, data, settings, plan, place, checkpoints, identity, report, say)
+                progress, adapter = fitted
+            else:
+                dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+                model = load_base(base, settings, plan, device, dtype)
+                trainer = Trainer(model, data, settings, plan, checkpoints, identity, report, say)
+                with display.over(trainer.schedule.steps):
+                    progress = trainer.run()
+                adapter = model.adapter
             failed = False
         finally:
             if tracker is not None:
                 tracker.close(failed)
         if first:
             facts = ModelFacts(base, prompt, settings, plan, split, progress, display.peak_bytes)
-            write_folder(folder, model.adapter, facts)
+            write_folder(folder, adapter, facts)
             say(f"model written to {folder}; try: topicgen generate --model {folder} FILE")
             if self.merge:
-                write_merged(self.merge, folder, base, model.adapter, prompt)
+                write_merged(self.merge, folder, base, adapter, prompt)
                 sample = pack(train.prefix, train.rows[:MERGE_SAMPLE], trainer.fill)
                 self._check_merged(self.merge, model, sample, plan, device)
                 say(f"merged weights written to {self.merge}")

@@ -13,6 +13,7 @@ Precision = Literal["auto", "nf4", "bf16", "fp8", "float32"]
 Schedule = Literal["linear", "cosine", "constant"]
 Optimizer = Literal["auto", "adamw_8bit", "adamw"]
 Tracker = Literal["none", "wandb", "tensorboard", "trackio"]
+Backend = Literal["topicgen", "unsloth"]
 
 MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -40,6 +41,7 @@ class TrainingSettings:
 
     base: str = _setting("mini", "mini, llama3-8b, a model folder or a hub id of the Llama architecture")
     output_dir: str = _setting("topicgen-model", "model folder to write")
+    backend: Backend = _setting("topicgen", "what trains: topicgen's own loop, or Unsloth with TRL in its place")
     text_column: str | None = _setting(None, "column of the text")
     topic_column: str | None = _setting(None, "column of the topic")
     validation_fraction: float = _setting(0.05, "share of examples for validation, by a seeded hash of the text")
@@ -99,7 +101,13 @@ class TrainingSettings:
             ("early_stopping_patience", 1, 2**31),
             ("shown_topics", 0, 1000),
         )
-        kinds = {"precision": Precision, "lr_scheduler_type": Schedule, "optim": Optimizer, "report_to": Tracker}
+        kinds = {
+            "backend": Backend,
+            "precision": Precision,
+            "lr_scheduler_type": Schedule,
+            "optim": Optimizer,
+            "report_to": Tracker,
+        }
         for name, kind in kinds.items():
             require_one_of(name, getattr(self, name), get_args(kind))
         if self.validation_fraction + self.test_fraction >= 1:
