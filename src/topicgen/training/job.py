@@ -40,6 +40,7 @@ WITHOUT_EFFECT = [
     "save_steps",
     "shown_topics",
     "compile",
+    "fsdp",
 ]
 """Settings that may differ between the start of a run and its continuation."""
 
@@ -75,7 +76,12 @@ class TrainJob:
 
     def _run(self, device: torch.device) -> Problems:
         settings = self.settings
-        first = distributed.Group.current().rank == 0
+        if settings.fsdp and self.merge:
+            raise UserError(
+                "merging needs the whole base on one device, which fsdp avoids; leave out --merge or --fsdp"
+            )
+        group = distributed.Group.current()
+        first = group.rank == 0
         say = self.say if first else lambda _: None
         folder = Path(settings.output_dir)
         problems = Problems(Path(f"{folder}.quarantine.jsonl") if first else None)  # one of several processes tells
@@ -97,7 +103,7 @@ class TrainJob:
             return problems
         if first:
             self._claim(folder)
-        plan = memory.plan(base.config, settings, device)
+        plan = memory.plan(base.config, settings, device, group)
         say(plan.reason)
         identity = self._identity(base, split, plan)
         tracker = open_tracker(settings, folder, asdict(settings), self.say) if first else None
