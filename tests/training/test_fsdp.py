@@ -1,8 +1,6 @@
 """Processes that share the frozen base learn what processes with a base each learn, and hold their share only."""
 
 import json
-import os
-import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +12,7 @@ from processes import LIMIT, end, require_alike, start, train
 from safetensors.torch import load_file
 from torch import Tensor, allclose, equal
 
+from topicgen.cli import main
 from topicgen.errors import UserError
 from topicgen.training.job import train as train_here
 
@@ -84,7 +83,7 @@ def test_a_stopped_shared_run_goes_on_to_the_same_weights(material: Path) -> Non
             break
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.01)
-    os.killpg(process.pid, signal.SIGTERM)
+    process.terminate()
     code, told = end(process)
     assert code != 0
     assert "the same command goes on from there" in told
@@ -98,3 +97,10 @@ def test_sharing_alone_is_refused_in_one_line(material: Path) -> None:
     with pytest.raises(UserError, match="there is one; start them with torchrun") as caught:
         train_here(str(material / "data"), base=str(material / "base"), output_dir=str(material / "no"), fsdp=True)
     assert "\n" not in str(caught.value)
+
+
+def test_sharing_and_merging_exclude_each_other(material: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["train", str(material / "data"), "--base", str(material / "base"), "--output-dir", str(material / "no")]
+    assert main([*call, "--fsdp", "--merge", str(material / "merged")]) == 1
+    assert "merging needs the whole base on one device" in capsys.readouterr().err.splitlines()[-1]
+    assert not (material / "merged").exists()
