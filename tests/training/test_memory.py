@@ -92,6 +92,24 @@ def test_examples_longer_than_every_usual_pack_still_fit_into_one() -> None:
     assert chosen(139, max_length=20_000).pack_tokens >= 20_000
 
 
+def test_shared_layers_need_less_memory_on_each_gpu() -> None:
+    with pytest.raises(UserError, match="too few"):
+        chosen(14, precision="bf16")
+    made = choose(LLAMA3_8B, TrainingSettings(precision="bf16", fsdp=True), 14 * GB, True, shares=4)
+    assert (made.precision, made.packed, made.shares) == ("bf16", False, 4)
+    assert "shared by 4 processes" in made.reason
+    sizes = Sizes.of(LLAMA3_8B)
+    whole, share = (sizes.needed("bf16", False, True, 2048, shares) for shares in (1, 4))
+    assert whole - share == 2 * sizes.matrices * 3 / 4 - 2 * 3 * sizes.layer
+
+
+@pytest.mark.parametrize("precision", ["auto", "nf4"])
+def test_shared_layers_are_never_kept_in_four_bits(precision: str) -> None:
+    with pytest.raises(UserError) as caught:
+        choose(QUANTISED, TrainingSettings(precision=precision, fsdp=True), 9 * GB, True, shares=2)
+    assert "use more processes" in str(caught.value)
+
+
 @pytest.mark.parametrize("precision", ["fp8", "nf4", "bf16"])
 def test_precisions_of_a_gpu_are_refused_without_one(precision: str) -> None:
     with pytest.raises(UserError, match=f"precision {precision} needs a GPU"):

@@ -1,6 +1,7 @@
 """The recipes: every line is a real setting, and the small one runs."""
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,21 @@ import pytest
 import yaml
 
 from topicgen.cli import main
+from topicgen.errors import UserError
+from topicgen.training.memory import GB, choose
 from topicgen.training.settings import BASE_DEFAULTS, TrainingSettings, combine, read_recipe
 
 FOLDER = Path(__file__).resolve().parents[2] / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
+
+LLAMA3_70B: dict[str, Any] = {
+    "hidden_size": 8192,
+    "intermediate_size": 28672,
+    "num_hidden_layers": 80,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+}
 
 LABELLED = {
     "The baker lets the dough rest overnight, so that the bread keeps its crust for two days.": "Slow bread dough",
@@ -35,8 +47,13 @@ def settings_of(path: Path) -> TrainingSettings:
     return combine(BASE_DEFAULTS.get(recipe["base"], {}), recipe)
 
 
-def test_the_three_recipes_are_there() -> None:
-    assert [path.name for path in RECIPES] == ["llama3-8b-16gb.yaml", "llama3-8b.yaml", "mini-cpu.yaml"]
+def test_the_four_recipes_are_there() -> None:
+    assert [path.name for path in RECIPES] == [
+        "llama3-70b-fsdp.yaml",
+        "llama3-8b-16gb.yaml",
+        "llama3-8b.yaml",
+        "mini-cpu.yaml",
+    ]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -56,6 +73,15 @@ def test_every_setting_has_a_comment_and_the_launch_command_stands_on_top(path: 
     command = next(line for line in lines if "topicgen train " in line)
     assert f"--recipe recipes/{path.name}" in command
     assert lines.index(command) < next(i for i, line in enumerate(lines) if line.startswith("base:"))
+
+
+def test_the_recipe_of_70b_fits_the_gpus_that_it_names() -> None:
+    path = FOLDER / "llama3-70b-fsdp.yaml"
+    processes = int(re.search(r"torchrun --nproc-per-node (\d+) -m topicgen train", path.read_text())[1])  # type: ignore[index]
+    plan = choose(LLAMA3_70B, settings_of(path), 78 * GB, has_fp8=True, shares=processes)
+    assert (plan.precision, plan.packed, plan.recompute, plan.shares) == ("bf16", False, True, 8)
+    with pytest.raises(UserError, match="too few"):
+        choose(LLAMA3_70B, settings_of(path), 78 * GB, has_fp8=True)
 
 
 def test_the_recipe_of_mini_says_what_mini_has_anyway() -> None:

@@ -1,6 +1,7 @@
 """A base model's files in, a frozen Llama ready for training out: in float32, bfloat16, FP8 or NF4."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from topicgen.errors import UserError
 from topicgen.extras import require
 from topicgen.models import WeightsFolder
-from topicgen.training import fp8
-from topicgen.training.llama import Frozen, Matrix, PackedLlama, Shape
+from topicgen.training import fp8, sharing
+from topicgen.training.llama import Frozen, Layer, Matrix, PackedLlama, Shape
 from topicgen.training.lora import BLOCKS, Adapter
 from topicgen.training.memory import Plan
 from topicgen.training.settings import TrainingSettings
@@ -96,7 +97,7 @@ def load_base(
     dtype: torch.dtype,
     told: Callable[[str], None] = lambda _: None,
 ) -> PackedLlama:
-    """Reads the weights and puts a fresh adapter beside them.
+    """Reads the weights, layer by layer, and puts a fresh adapter beside them.
 
     Raises:
         UserError: When the model is no plain Llama, or its weights are damaged.
@@ -105,51 +106,71 @@ def load_base(
     model.require_llama("training")
     config = transformers.LlamaConfig.from_dict(model.config)
     tensors = Tensors(model, device, dtype)
-    layers: list[Callable[[], Frozen]] = []
+    shapes, shape = _shapes(config), _shape(config, settings)
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    adapter = Adapter(shapes, config.num_hidden_layers, settings, device, wide)
     buffers: list[torch.Tensor] = []
-    shapes: dict[str, tuple[int, int]] = {}
-    for number in range(config.num_hidden_layers):
-        prefix = f"model.layers.{number}."
-        norms = [tensors.dense(f"{prefix}{name}_layernorm.weight") for name in ("input", "post_attention")]
-        if plan.packed:
-            parts = [[tensors.quantised(name) for name in names_of(number, group)] for group in GROUPS]
-            if not buffers:
-                for group, quantised in zip(GROUPS, parts, strict=True):
-                    shapes |= {n: tuple(state.shape) for n, (_, state) in zip(group, quantised, strict=True)}
-                    rows = sum(state.shape[0] for _, state in quantised)
-                    buffers.append(torch.empty(rows, quantised[0][1].shape[1], device=device, dtype=dtype))
-            layers.append(_FourBit(parts, norms, buffers))
-            continue
-        matrices: list[Matrix] = []
+    if plan.packed:
         for group in GROUPS:
-            dense = [tensors.dense(n, rounded_to_nf4=plan.precision == "nf4") for n in names_of(number, group)]
-            shapes |= {name: (len(part), part.shape[1]) for name, part in zip(group, dense, strict=True)}
-            whole = torch.cat(dense) if len(dense) > 1 else dense[0]
-            matrices.append(fp8.scaled(whole) if plan.precision == "fp8" else whole)
-        frozen = Frozen(norms[0], matrices[0], matrices[1], norms[1], matrices[2], matrices[3])
-        layers.append(lambda frozen=frozen: frozen)  # type: ignore[misc]
+            rows, columns = sum(shapes[name][0] for name in group), shapes[group[0]][1]
+            buffers.append(torch.empty(rows, columns, device=device, dtype=dtype))
+    mesh = sharing.all_processes(device) if plan.shares > 1 else None
+    layers: list[Layer] = []
+    for number in range(config.num_hidden_layers):
+        weights = _packed(tensors, number, buffers) if plan.packed else _dense(tensors, number, plan)
+        layer = Layer(weights, partial(adapter.pair, number), shape, compile_layers=plan.compiled)
+        layers.append(sharing.share_layer(layer, mesh) if mesh else layer)
         told(f"layer {number + 1} of {config.num_hidden_layers}")
     embedding = tensors.dense("model.embed_tokens.weight")
     head = embedding if config.tie_word_embeddings else tensors.dense("lm_head.weight")
     if plan.packed and head is not embedding:  # only looked up, so it need not take GPU memory
         embedding = embedding.cpu()
-    width = config.head_dim or config.hidden_size // config.num_attention_heads
     rotary = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(config).to(device)
-    return PackedLlama(
-        layers,
-        embedding,
-        tensors.dense("model.norm.weight"),
-        head,
-        rotary,
-        Adapter(shapes, len(layers), settings, device, torch.float64 if dtype == torch.float64 else torch.float32),
-        Shape(
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            width,
-            config.rms_norm_eps,
-            settings.lora_scale,
-            settings.lora_dropout,
-        ),
-        compile_layers=plan.compiled,
-        recompute=plan.recompute,
-    )
+    norm = tensors.dense("model.norm.weight")
+    made = PackedLlama(layers, embedding, norm, head, rotary, adapter, shape.epsilon, recompute=plan.recompute)
+    return sharing.share_model(made, mesh) if mesh else made
+
+
+def _shape(config: Any, settings: TrainingSettings) -> Shape:
+    heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+    width = config.head_dim or config.hidden_size // heads
+    return Shape(heads, kv_heads, width, config.rms_norm_eps, settings.lora_scale, settings.lora_dropout)
+
+
+def _shapes(config: Any) -> dict[str, tuple[int, int]]:
+    """(out, in) of the matrices of a layer."""
+    hidden, inner = config.hidden_size, config.intermediate_size
+    width = config.head_dim or hidden // config.num_attention_heads
+    queries, keys = config.num_attention_heads * width, config.num_key_value_heads * width
+    return {
+        "q_proj": (queries, hidden),
+        "k_proj": (keys, hidden),
+        "v_proj": (keys, hidden),
+        "o_proj": (hidden, queries),
+        "gate_proj": (inner, hidden),
+        "up_proj": (inner, hidden),
+        "down_proj": (hidden, inner),
+    }
+
+
+def _norms(tensors: Tensors, number: int) -> list[torch.Tensor]:
+    names = ("input_layernorm", "post_attention_layernorm")
+    return [tensors.dense(f"model.layers.{number}.{name}.weight") for name in names]
+
+
+def _packed(tensors: Tensors, number: int, buffers: list[torch.Tensor]) -> Callable[[], Frozen]:
+    """The weights of a layer in 4 bits."""
+    parts = [[tensors.quantised(name) for name in names_of(number, group)] for group in GROUPS]
+    return _FourBit(parts, _norms(tensors, number), buffers)
+
+
+def _dense(tensors: Tensors, number: int, plan: Plan) -> Callable[[], Frozen]:
+    """The dense weights of a layer."""
+    matrices: list[Matrix] = []
+    for group in GROUPS:
+        dense = [tensors.dense(n, rounded_to_nf4=plan.precision == "nf4") for n in names_of(number, group)]
+        whole = torch.cat(dense) if len(dense) > 1 else dense[0]
+        matrices.append(fp8.scaled(whole) if plan.precision == "fp8" else whole)
+    norms = _norms(tensors, number)
+    frozen = Frozen(norms[0], matrices[0], matrices[1], norms[1], matrices[2], matrices[3])
+    return sharing.Shared(frozen) if plan.shares > 1 else lambda: frozen

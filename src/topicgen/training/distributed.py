@@ -31,6 +31,20 @@ class Group:
         for tensor, summed in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
             tensor.copy_(summed.view_as(tensor))
 
+    def most(self, value: float, device: torch.device) -> float:
+        """The largest of the processes' values."""
+        if self.size == 1:
+            return value
+        found = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.all_reduce(found, dist.ReduceOp.MAX)
+        return found.item()
+
+    def first(self, values: torch.Tensor) -> torch.Tensor:
+        """The first process's values, for all: what they decide must not go by the last bit."""
+        if self.size > 1:
+            dist.broadcast(values, 0)
+        return values
+
 
 def join() -> torch.device:
     """Joins the processes that torchrun started, if it did; gives the device of this one."""

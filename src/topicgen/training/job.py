@@ -41,6 +41,7 @@ WITHOUT_EFFECT = [
     "save_steps",
     "shown_topics",
     "compile",
+    "fsdp",
 ]
 """Settings that may differ between the start of a run and its continuation."""
 
@@ -85,7 +86,12 @@ class TrainJob:
 
     def _run(self, device: torch.device, place: Path | None) -> Problems:
         settings = self.settings
-        first = distributed.Group.current().rank == 0
+        if settings.fsdp and self.merge:
+            raise UserError(
+                "merging needs the whole base on one device, which fsdp avoids; leave out --merge or --fsdp"
+            )
+        group = distributed.Group.current()
+        first = group.rank == 0
         say = self.say if first else lambda _: None
         folder = Path(settings.output_dir)
         problems = Problems(Path(f"{folder}.quarantine.jsonl") if first else None)  # one of several processes tells
@@ -107,7 +113,7 @@ class TrainJob:
             return problems
         if first:
             self._claim(folder)
-        plan = unsloth.plan(base.config, settings) if place else memory.plan(base.config, settings, device)
+        plan = unsloth.plan(base.config, settings) if place else memory.plan(base.config, settings, device, group)
         say(plan.reason)
         identity = self._identity(base, split, plan)
         # Unsloth works in another folder, from which a relative path would lead elsewhere.
@@ -128,7 +134,8 @@ class TrainJob:
         failed = True
         try:
             if place:
-                with display.over(Schedule(len(train.rows), settings.examples_per_step, settings).steps):
+                lengths = tuple(len(row.ids) for row in train.rows)
+                with display.over(Schedule(lengths, settings.examples_per_step, settings).steps):
                     fitted = unsloth.fit(base, data, settings, plan, place, checkpoints, identity, report, say)
                 progress, adapter = fitted
             else:

@@ -4,7 +4,7 @@ The same function as transformers' LlamaForCausalLM with PEFT's LoRA, computed o
 the last layer gives keys and values for all rows, and everything else for the kept rows only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -80,94 +80,112 @@ def _rest(
     return x + low_rank(y, _times(y, w.down), down, shape.scale, shape.dropout)
 
 
-class PackedLlama(torch.nn.Module):
-    """A frozen Llama with a trainable adapter.
+class Layer(torch.nn.Module):
+    """One layer: its frozen weights, and its part of the adapter. A module, because that is what FSDP wraps.
 
     Args:
-        layers: One function for each layer that gives its frozen weights; those of 4-bit layers are made when asked.
-        embedding: (vocabulary, width), may stay in main memory.
-        norm, head: The final norm's weight and the output matrix (vocabulary, width).
-        rotary: transformers' rotary embedding of the model.
-        adapter: The trainable matrices.
-        shape: What the layers must know.
-        compile_layers: Whether to compile the layers.
-        recompute: Whether layers are computed again in the backward pass, which keeps only their inputs.
+        weights: Gives the frozen weights; those of 4-bit layers are made when asked.
+        pairs: The adapter's matrices of some modules of this layer. No tensors and no module, so that FSDP, which
+            shares out what a module owns, leaves the adapter alone.
+        shape: What the layer must know.
+        compile_layers: Whether to compile it.
     """
 
     def __init__(
-        self,
-        layers: list[Callable[[], Frozen]],
-        embedding: torch.Tensor,
-        norm: torch.Tensor,
-        head: torch.Tensor,
-        rotary: Any,
-        adapter: Adapter,
-        shape: Shape,
-        *,
-        compile_layers: bool = False,
-        recompute: bool = False,
+        self, weights: Callable[[], Frozen], pairs: Callable[..., Pair], shape: Shape, *, compile_layers: bool = False
     ) -> None:
         super().__init__()
-        self._layers = layers
-        self._embedding, self._final_norm, self._head, self._rotary = embedding, norm, head, rotary
-        self.adapter = adapter
-        self.shape = shape
-        self.recompute = recompute
+        self._weights, self._pairs, self._shape = weights, pairs, shape
         self._before: Any = _queries_keys_values
         self._after: Any = _rest
         if compile_layers:
             # One graph serves all layers: weights are arguments.
             self._before, self._after = compiled(_queries_keys_values), compiled(_rest)
 
-    @property
-    def device(self) -> torch.device:
-        """Where packs are computed."""
-        return self._head.device
-
-    def _layer(
-        self, number: int, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, attend: Attend
+    def forward(
+        self,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        attend: Attend,
+        kept: torch.Tensor | None = None,
+        recompute: bool = False,
     ) -> torch.Tensor:
-        w = self._layers[number]()
-        shape = self.shape if self.training else self.shape._replace(dropout=0.0)
-        pairs = self.adapter.pair
-        q, k, v = self._before(x, w.input_norm, w.qkv, pairs(number, "q_proj", "k_proj", "v_proj"), cos, sin, shape)
-        made: torch.Tensor = self._after(
-            x,
-            attend(q, k, v),
-            w,
-            pairs(number, "o_proj"),
-            pairs(number, "gate_proj", "up_proj"),
-            pairs(number, "down_proj"),
-            shape,
-        )
+        """(rows, width) for all rows of x, or for the kept ones."""
+        if kept is not None:
+            return self._some(x, cos, sin, attend, kept)
+        if recompute:
+            made: torch.Tensor = checkpoint(self._all, x, cos, sin, attend, use_reentrant=False)
+            return made
+        return self._all(x, cos, sin, attend)
+
+    @property
+    def _shape_now(self) -> Shape:
+        return self._shape if self.training else self._shape._replace(dropout=0.0)
+
+    def _all(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, attend: Attend) -> torch.Tensor:
+        w, shape, pairs = self._weights(), self._shape_now, self._pairs
+        q, k, v = self._before(x, w.input_norm, w.qkv, pairs("q_proj", "k_proj", "v_proj"), cos, sin, shape)
+        seen = attend(q, k, v)
+        o, gate_up, down = pairs("o_proj"), pairs("gate_proj", "up_proj"), pairs("down_proj")
+        made: torch.Tensor = self._after(x, seen, w, o, gate_up, down, shape)
         return made
 
-    def _last(
-        self, number: int, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, kept: torch.Tensor, attend: Attend
+    def _some(
+        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, attend: Attend, kept: torch.Tensor
     ) -> torch.Tensor:
-        """The last layer for the kept rows; the others give keys and values only. Small, so never compiled."""
-        w = self._layers[number]()
-        shape = self.shape if self.training else self.shape._replace(dropout=0.0)
-        pairs = self.adapter.pair
+        """The kept rows; the others give keys and values only. Small, so never compiled."""
+        w, shape, pairs = self._weights(), self._shape_now, self._pairs
         wide = shape.heads * shape.width
         asking, kept_cos, kept_sin = x[kept], cos[kept], sin[kept]
         q_only = shape._replace(kv_heads=0)
         kv_only = shape._replace(heads=0)
         q, _, _ = _queries_keys_values(
-            asking, w.input_norm, _rows(w.qkv, 0, wide), pairs(number, "q_proj"), kept_cos, kept_sin, q_only
+            asking, w.input_norm, _rows(w.qkv, 0, wide), pairs("q_proj"), kept_cos, kept_sin, q_only
         )
         _, k, v = _queries_keys_values(
-            x, w.input_norm, _rows(w.qkv, wide, None), pairs(number, "k_proj", "v_proj"), cos, sin, kv_only
+            x, w.input_norm, _rows(w.qkv, wide, None), pairs("k_proj", "v_proj"), cos, sin, kv_only
         )
-        return _rest(
-            asking,
-            attend(q, k, v),
-            w,
-            pairs(number, "o_proj"),
-            pairs(number, "gate_proj", "up_proj"),
-            pairs(number, "down_proj"),
-            shape,
-        )
+        o, gate_up, down = pairs("o_proj"), pairs("gate_proj", "up_proj"), pairs("down_proj")
+        return _rest(asking, attend(q, k, v), w, o, gate_up, down, shape)
+
+
+class PackedLlama(torch.nn.Module):
+    """A frozen Llama with a trainable adapter.
+
+    Args:
+        layers: All layers; the last computes the kept rows only.
+        embedding: (vocabulary, width), may stay in main memory.
+        norm, head: The final norm's weight and the output matrix (vocabulary, width).
+        rotary: transformers' rotary embedding of the model.
+        adapter: The trainable matrices.
+        epsilon: Of the final norm.
+        recompute: Whether layers are computed again in the backward pass, which keeps only their inputs.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        embedding: torch.Tensor,
+        norm: torch.Tensor,
+        head: torch.Tensor,
+        rotary: Any,
+        adapter: Adapter,
+        epsilon: float,
+        *,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        self._layers = torch.nn.ModuleList(layers)
+        self._embedding, self._final_norm, self._head, self._rotary = embedding, norm, head, rotary
+        self.adapter = adapter
+        self._epsilon = epsilon
+        self.recompute = recompute
+
+    @property
+    def device(self) -> torch.device:
+        """Where packs are computed."""
+        return self._head.device
 
     def logits(self, pack: Pack) -> torch.Tensor:
         """(kept, vocabulary): what follows each kept row."""
@@ -176,13 +194,12 @@ class PackedLlama(torch.nn.Module):
         x.requires_grad_(torch.is_grad_enabled())
         cos, sin = (part[0].to(x.dtype) for part in self._rotary(x, pack.positions[None]))
         attend = attention(pack)
-        for number in range(len(self._layers) - 1):
-            if self.recompute and torch.is_grad_enabled():
-                x = checkpoint(self._layer, number, x, cos, sin, attend, use_reentrant=False)
-            else:
-                x = self._layer(number, x, cos, sin, attend)
-        x = self._last(len(self._layers) - 1, x, cos, sin, pack.kept, attention(pack, kept_only=True))
-        return F.linear(_norm(x, self._final_norm, self.shape.epsilon), self._head)
+        *whole, last = self._layers
+        again = self.recompute and torch.is_grad_enabled()
+        for layer in whole:
+            x = layer(x, cos, sin, attend, recompute=again)
+        x = last(x, cos, sin, attention(pack, kept_only=True), pack.kept)
+        return F.linear(_norm(x, self._final_norm, self._epsilon), self._head)
 
     def loss(self, pack: Pack) -> torch.Tensor:
         """Sum of the cross-entropies of the topic tokens, in nats."""

@@ -21,10 +21,11 @@ from topicgen.training.checkpoint import TrainingState, load_checkpoint, newest_
 from topicgen.training.llama import PackedLlama
 from topicgen.training.memory import Plan
 from topicgen.training.optimizer_state import flatten_optimizer, restore_optimizer
-from topicgen.training.packing import Fill, fixed_sizes, packs
+from topicgen.training.packing import Fill, Pack, fixed_sizes, packs
 from topicgen.training.rows import TokenRow
 from topicgen.training.schedule import Schedule
 from topicgen.training.settings import TrainingSettings
+from topicgen.training.sharing import evened
 from topicgen.training.writing import fitting, write_topics
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -147,9 +148,9 @@ class Trainer:
         answers = sum(len(self.data.train[i].ids) - self.data.train[i].answer for i in chosen)
         own = self._own(step)
         summed = torch.zeros((), device=self.model.device)
-        tokens = 0
-        for pack in packs(self.data.prefix, own, self.plan.pack_tokens, self.fill) if own else []:
-            tokens += pack.prefix + sum(last - first for first, last in pack.bounds)
+        own_packs = self._packs(own)
+        tokens = sum(pack.prefix + sum(last - first for first, last in pack.bounds) for pack in own_packs)
+        for pack in self._evened(own_packs):
             loss = self.model.loss(pack.to(self.model.device)) / answers
             torch.autograd.backward(loss)
             summed += loss.detach()
@@ -175,6 +176,15 @@ class Trainer:
         progress.history.append(row)
         self.report({**row, "samples": len(chosen), "seconds": time.monotonic() - began, "tokens": tokens})
 
+    def _packs(self, rows: Sequence[TokenRow]) -> list[Pack]:
+        return packs(self.data.prefix, rows, self.plan.pack_tokens, self.fill) if rows else []
+
+    def _evened(self, own: list[Pack]) -> list[Pack]:
+        """The packs that this process computes: as many as every other where they share the base."""
+        if self.plan.shares == 1:
+            return own
+        return evened(own, self.data.prefix, self.data.train[0], self.fill, self.model.device)
+
     def _no_number(self, step: int) -> UserError:
         return UserError(
             f"the loss of step {step} is not a number; checkpoints before it are kept in {self.folder}; lower"
@@ -192,7 +202,7 @@ class Trainer:
         data, progress = self.data, self.progress
         summed = torch.zeros((), device=self.model.device, dtype=torch.float64)
         own = data.validation[self.group.rank :: self.group.size]
-        for pack in packs(data.prefix, own, self.plan.pack_tokens, self.fill) if own else []:
+        for pack in self._evened(self._packs(own)):
             summed += self.model.loss(pack.to(self.model.device)).detach().double()
         self.group.add_up([], summed)
         loss = summed.item() / sum(len(row.ids) - row.answer for row in data.validation)
@@ -210,7 +220,7 @@ class Trainer:
         topics = [
             topic
             for group in fitting(rows, len(data.prefix), capacity)
-            for topic in write_topics(self.model, data.prefix, group, data.tokenizer, data.stop, self.fill)
+            for topic in write_topics(self.model, data.prefix, group, data.tokenizer, data.stop, self.fill, self.group)
         ]
         references = [data.tokenizer.decode(row.ids[row.answer : -1]) for row in rows]
         progress.shown = [

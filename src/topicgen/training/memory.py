@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from topicgen.errors import UserError
+from topicgen.training.distributed import Group
 from topicgen.training.settings import TrainingSettings
 
 GB = 1 << 30
@@ -25,6 +26,7 @@ class Plan:
         pack_tokens: Longest pack.
         compiled: Whether the layers are compiled.
         reason: Why, for people.
+        shares: Processes that keep a share of every layer each (FSDP); 1 where each has all of it.
     """
 
     precision: str
@@ -33,6 +35,7 @@ class Plan:
     pack_tokens: int
     compiled: bool
     reason: str
+    shares: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,14 @@ class Sizes:
             width=width,
         )
 
-    def needed(self, precision: str, packed: bool, recompute: bool, tokens: int) -> float:
+    def needed(self, precision: str, packed: bool, recompute: bool, tokens: int, shares: int = 1) -> float:
         """Estimated peak in bytes of one pack in two-byte numbers."""
         if packed:
             weights = 0.53 * self.matrices + 2 * self.layer + 2 * self.head
         else:
-            weights = 2 * self.matrices + 2 * self.embeddings
+            weights = 2 * self.matrices / shares + 2 * self.embeddings
+        if shares > 1:  # a layer, what it was copied from, and the next one, which is gathered meanwhile
+            weights += 2 * 3 * self.layer
         if recompute:
             kept = self.depth * self.width + 2.2 * self.per_token
         else:
@@ -80,28 +85,38 @@ class Sizes:
         return weights + 2 * kept * tokens + RESERVE
 
 
-def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.device) -> Plan:
-    """The fastest way that fits.
+def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.device, group: Group | None = None) -> Plan:
+    """The fastest way that fits, the same for all processes of a run.
 
     Raises:
-        UserError: When nothing fits, or the chip lacks what was asked for.
+        UserError: When nothing fits, or the chip or the number of processes lacks what was asked for.
     """
+    group = group or Group()
+    if settings.fsdp and group.size == 1:
+        raise UserError(
+            "fsdp shares the base among several processes, and there is one; start them with torchrun"
+            " --nproc-per-node N -m topicgen train, or leave fsdp out"
+        )
+    shares = group.size if settings.fsdp else 1
     if device.type != "cuda":
         if settings.precision not in ("auto", "float32"):
             raise UserError(f"precision {settings.precision} needs a GPU; without one there is float32")
         tokens = settings.pack_tokens or max(1024, settings.max_length + 64)
-        return Plan("float32", False, bool(settings.recompute), tokens, bool(settings.compile), "no GPU: float32")
+        return Plan(
+            "float32", False, bool(settings.recompute), tokens, bool(settings.compile), "no GPU: float32", shares
+        )
     capability = torch.cuda.get_device_capability(device)
     if settings.precision == "fp8" and capability < FP8_CAPABILITY:
         raise UserError(f"precision fp8 needs a GPU of compute capability 8.9, this one has {capability}")
     if settings.precision == "float32":
         raise UserError("precision float32 is for machines without a GPU; use bf16")
     free, _ = torch.cuda.mem_get_info(device)
-    return choose(config, settings, free, capability >= FP8_CAPABILITY)
+    least = -group.most(-float(free), device)
+    return choose(config, settings, least, capability >= FP8_CAPABILITY, shares)
 
 
-def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_fp8: bool) -> Plan:
-    """The plan for a GPU with ``free`` bytes."""
+def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_fp8: bool, shares: int = 1) -> Plan:
+    """The plan for a GPU with ``free`` bytes, or for as many as there are shares."""
     if settings.memory != "auto":
         free = min(free, float(settings.memory) * GB)
     sizes = Sizes.of(config)
@@ -111,18 +126,21 @@ def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_
     if asked == "auto":
         order = (["fp8"] if has_fp8 else []) + (["nf4"] if quantised else ["bf16", "nf4"])
     lengths = [settings.pack_tokens] if settings.pack_tokens else [n for n in PACK_TOKENS if n >= settings.max_length]
-    ways = [(name, packed) for packed in (False, True) for name in order if not packed or name == "nf4"]
+    forms = (False, True) if shares == 1 else (False,)  # 4-bit values are not shared out
+    ways = [(name, packed) for packed in forms for name in order if not packed or name == "nf4"]
     for name, packed in ways:
         for again in (True,) if packed else (False, True) if settings.recompute is None else (settings.recompute,):
             for tokens in lengths or [settings.max_length]:
-                if sizes.needed(name, packed, again, tokens) <= free:
+                if sizes.needed(name, packed, again, tokens, shares) <= free:
                     form = "kept in 4 bits" if packed else "dense"
+                    form += f", shared by {shares} processes" if shares > 1 else ""
                     more = ", layers computed again in the backward pass" if again else ""
                     reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens"
-                    return Plan(name, packed, again, tokens, settings.compile is not False, reason)
+                    return Plan(name, packed, again, tokens, settings.compile is not False, reason, shares)
     shortest = min(lengths or [settings.max_length])
-    least = min(sizes.needed(name, packed, True, shortest) for name, packed in ways)
+    least = min(sizes.needed(name, packed, True, shortest, shares) for name, packed in ways)
+    help_first = "use --precision nf4" if shares == 1 else "use more processes"
     raise UserError(
-        f"{free / GB:.1f} GB of GPU memory are too few: {asked} needs about {least / GB:.1f} GB; use --precision nf4,"
+        f"{free / GB:.1f} GB of GPU memory are too few: {asked} needs about {least / GB:.1f} GB; {help_first},"
         " lower --max-length or --pack-tokens, or take a smaller base"
     )

@@ -66,6 +66,7 @@ class TrainingSettings:
     pack_tokens: int | None = _setting(None, "tokens of one pack; the default goes by memory")
     recompute: bool | None = _setting(None, "compute layers again in the backward pass; the default goes by memory")
     compile: bool | None = _setting(None, "compile the layers; the default is yes on a GPU")
+    fsdp: bool = _setting(False, "share the frozen base among the processes of torchrun, layer by layer")
     eval_steps: int | None = _setting(None, "optimiser steps between evaluations; the default is ten a run")
     save_steps: int | None = _setting(None, "optimiser steps between checkpoints; the default is with evaluations")
     save_total_limit: int = _setting(2, "checkpoints to keep, besides the best")

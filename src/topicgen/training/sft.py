@@ -174,7 +174,7 @@ def fit(
         UserError: When the loss is no number any more, or the checkpoints are those of another run.
         TerminatedError, KeyboardInterrupt: After a signal; a checkpoint was written first.
     """
-    schedule = Schedule(len(data.train), settings.examples_per_step, settings)
+    schedule = Schedule(tuple(len(row.ids) for row in data.train), settings.examples_per_step, settings)
     claim(folder, identity, anew=settings.resume == "never")
     start = newest_saved(folder) if settings.resume in ("auto", "never") else named_saved(Path(settings.resume))
     done = progress_of(start.log if start else [], schedule)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from tokenizers import Tokenizer
 
 from topicgen.phrase import clean
+from topicgen.training.distributed import Group
 from topicgen.training.llama import PackedLlama
 from topicgen.training.packing import Fill, pack
 from topicgen.training.rows import TokenRow
@@ -19,8 +20,12 @@ def write_topics(
     tokenizer: Tokenizer,
     stop: int,
     fill: Fill | None,
+    group: Group,
 ) -> list[str]:
-    """Greedy topics of documents that fit into one pack; each step reads the pack anew, fast enough for a few."""
+    """Greedy topics of documents that fit into one pack; each step reads the pack anew, fast enough for a few.
+
+    All processes write the same topics together, which takes the same number of steps: they may share the model.
+    """
     written: list[list[int]] = [[] for _ in rows]
     going = list(range(len(rows)))
     for _ in range(LONGEST):
@@ -30,7 +35,8 @@ def write_topics(
             for i in going
         ]
         logits = model.logits(pack(prefix, asked, fill).to(model.device))
-        for i, token in zip(going, logits[: len(going)].argmax(-1).tolist(), strict=True):
+        likeliest = group.first(logits[: len(going)].argmax(-1))
+        for i, token in zip(going, likeliest.tolist(), strict=True):
             written[i].append(token)
         going = [i for i in going if written[i][-1] != stop]
         if not going:
