@@ -225,7 +225,7 @@ def test_the_trainers_log_becomes_the_history() -> None:
         {"step": 3, "eval_loss": 2.0},
         {"step": 3, "train_runtime": 10.0, "train_loss": 2.0},
     ]
-    schedule = Schedule(8, 8, settings)
+    schedule = Schedule((10,) * 8, 8, settings)
     progress = progress_of(log, schedule)
     assert progress.history[0] == {
         "step": 1,
