@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from topicgen.errors import UserError
-from topicgen.themes.records import Member
+from topicgen.themes.records import Member, Theme
 
 LABEL = "label_"
 
@@ -32,6 +32,19 @@ class Placed:
     y: float
     update: int
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Where a document belongs: its theme and sub-theme, the cosine to the theme, and whether that is near enough.
+
+    A document that is not near has the nearest theme all the same; an update may found a new one for it.
+    """
+
+    theme: Theme
+    subtheme: Theme
+    score: float
+    near: bool
 
 
 def write_documents(path: Path, rows: Sequence[Placed]) -> None:

@@ -10,13 +10,14 @@ import numpy as np
 from topicgen.embed import Vectors, load_embedder
 from topicgen.themes.births import Namer, give_birth, groups_of
 from topicgen.themes.centroids import Centroids, IntArray, centroids_of, load_centroids, save_centroids
-from topicgen.themes.documents import Placed, read_documents_table, write_documents
+from topicgen.themes.documents import Assignment, Placed, read_documents_table, write_documents
 from topicgen.themes.positions import Places
 from topicgen.themes.records import Member, Theme
 from topicgen.themes.state import (
     CENTROIDS,
     DOCUMENTS,
     SPACE,
+    id_numbers,
     read_state,
     themes_from_json,
     themes_to_json,
@@ -27,19 +28,6 @@ from topicgen.version import __version__
 if TYPE_CHECKING:
     from topicgen.themes.grouping import Grouping
     from topicgen.themes.space import Space
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """Where a document belongs: its theme and sub-theme, the cosine to the theme, and whether that is near enough.
-
-    A document that is not near has the nearest theme all the same; an update may found a new one for it.
-    """
-
-    theme: Theme
-    subtheme: Theme
-    score: float
-    near: bool
 
 
 @dataclass
@@ -219,7 +207,7 @@ class Registry:
     def active(self, level: int | None = 1) -> list[Theme]:
         """The themes that were not merged, of one level or of both, the largest first."""
         found = [t for t in self.themes.values() if t.status == "active" and level in (None, t.level)]
-        return sorted(found, key=lambda theme: (-theme.size, theme.born, _numbers(theme.id)))
+        return sorted(found, key=lambda theme: (-theme.size, theme.born, id_numbers(theme.id)))
 
     def assign(self, topics: Sequence[str], texts: Sequence[str] | None = None) -> list[Assignment]:
         """The theme of each document, which is not added.
@@ -259,8 +247,3 @@ class Registry:
         for row, identifier in enumerate(self.subcentroids.ids):
             rows.setdefault(str(self.target(identifier).parent), []).append(row)
         return {theme: np.array(found, np.int64) for theme, found in rows.items()}
-
-
-def _numbers(identifier: str) -> list[int]:
-    """ "t12.3" as [12, 3], to sort by."""
-    return [int(part) for part in identifier[1:].split(".")]

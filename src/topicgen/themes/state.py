@@ -77,6 +77,11 @@ def themes_from_json(rows: Iterable[Mapping[str, Any]]) -> list[Theme]:
     return found
 
 
+def id_numbers(identifier: str) -> list[int]:
+    """ "t12.3" as [12, 3], to sort by."""
+    return [int(part) for part in identifier[1:].split(".")]
+
+
 def _own_checksum(state: Mapping[str, Any]) -> str:
     """Checksum of everything in registry.json but itself, whatever its white space."""
     rest = {name: value for name, value in state.items() if name != "checksum"}

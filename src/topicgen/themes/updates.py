@@ -11,11 +11,11 @@ import numpy as np
 
 from topicgen.embed import Vectors
 from topicgen.themes.births import Births, Namer, cohesion, give_birth, groups_of
-from topicgen.themes.documents import Placed
+from topicgen.themes.documents import Assignment, Placed
 from topicgen.themes.duplicates import merged_topics
 from topicgen.themes.positions import Places, home_of_new, homes_of, places_beside
 from topicgen.themes.records import Member, Theme
-from topicgen.themes.registry import Assignment, Registry
+from topicgen.themes.registry import Registry
 
 if TYPE_CHECKING:
     from topicgen.themes.grouping import Grouping
