@@ -21,6 +21,7 @@ training.curve training.folder training.display training.job training.command
 evaluation evaluation.collection evaluation.faithfulness evaluation.examples evaluation.systems evaluation.scores
 evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job
 evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command
+themes themes.records themes.page_folder themes.page_data themes.page themes.report_markdown themes.report
 doctor cli __main__
 """.split()  # noqa: SIM905 - a list of words reads better
 
