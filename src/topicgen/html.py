@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -29,15 +29,26 @@ def csp(scripts: Iterable[str] = (), styles: Iterable[str] = ()) -> str:
     return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
 
 
-def render(name: str, data: object, filters: Mapping[str, Callable[..., Any]] | None = None, **values: object) -> str:
+def render(
+    name: str,
+    data: object,
+    filters: Mapping[str, Callable[..., Any]] | None = None,
+    *,
+    parts: Sequence[str] = (),
+    extra: str = "evaluate",
+    **values: object,
+) -> str:
     """The template ``name.html`` with its ``name.js`` and ``name.css`` inside, and ``data`` for the script.
 
+    ``parts`` are further scripts that come before ``name.js``, in one element with it.
+
     Raises:
-        UserError: When the library jinja2 is missing.
+        UserError: When the library jinja2 is missing; ``extra`` is named as what brings it.
     """
-    jinja2 = require("jinja2", "evaluate")
+    jinja2 = require("jinja2", extra)
     folder = files("topicgen") / "templates"
-    script, style = ((folder / f"{name}.{kind}").read_text(encoding="utf-8").strip() for kind in ("js", "css"))
+    scripts = [(folder / f"{part}.js").read_text(encoding="utf-8").strip() for part in (*parts, name)]
+    script, style = "\n".join(scripts), (folder / f"{name}.css").read_text(encoding="utf-8").strip()
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("topicgen", "templates"),
         autoescape=True,
