@@ -21,7 +21,8 @@ training.curve training.folder training.display training.job training.command
 evaluation evaluation.collection evaluation.faithfulness evaluation.examples evaluation.systems evaluation.scores
 evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job
 evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command
-themes themes.records themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout themes.naming
+themes themes.records themes.terms themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout
+themes.naming
 doctor cli __main__
 """.split()  # noqa: SIM905 - a list of words reads better
 
