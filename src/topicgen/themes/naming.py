@@ -15,6 +15,9 @@ Write = Callable[[Sequence[str]], Sequence[str]]
 LONGEST_WORDS, LONGEST_CHARACTERS = 8, 60
 SHOWN = 10  # topics that the model reads
 COMMONNESS = 0.15  # of a cosine: what it is worth that a topic occurs e times as often
+LEAST_SHARED = 0.6  # of a written name's words
+LONGEST_FILLING = 5  # letters of "using", "under" and their like
+LONELY = 0.5  # of a cosine: what it costs that no word of a topic stands in another topic of the group
 
 
 def central_topics(
@@ -22,8 +25,9 @@ def central_topics(
 ) -> list[str]:
     """The topics that stand for a group, best first, none twice in other words.
 
-    A topic's worth is the mean cosine of its documents with the centroid, and a little for each time it occurs more;
-    ties go to the shorter topic, then by the alphabet.
+    A topic's worth is the mean cosine of its documents with the centroid, and a little for each time it occurs more,
+    less the share of its words that no other topic of the group has: those are its own matter, or a model's slip. Ties
+    go to the shorter topic, then by the alphabet.
 
     Args:
         topics: The topic of each document of the collection.
@@ -39,7 +43,15 @@ def central_topics(
     for row, other in enumerate(stands):
         if own[other].strip():
             found.setdefault(own[other], []).append(float(cosine[row]))
-    worth = {t: round(sum(sorted(c)) / len(c) + COMMONNESS * float(np.log(len(c))), 6) for t, c in found.items()}
+    spread = Counter(word for topic in found for word in set(topic_key(topic)))
+
+    def value(topic: str, cosines: Sequence[float]) -> float:
+        words = topic_key(topic)
+        lonely = sum(spread[word] == 1 for word in words) / len(words) if len(found) > 2 else 0.0
+        mean = sum(sorted(cosines)) / len(cosines)
+        return round(mean + COMMONNESS * float(np.log(len(cosines))) - LONELY * lonely, 6)
+
+    worth = {topic: value(topic, cosines) for topic, cosines in found.items()}
     return sorted(worth, key=lambda topic: (-worth[topic], len(topic), topic))[:count]
 
 
@@ -87,7 +99,9 @@ def _short(name: str) -> bool:
 
 
 def _shared(name: str, group: Sequence[str]) -> bool:
-    """Whether a name speaks of the group rather than of one topic: a word of it stands in two topics, if any does."""
+    """Whether a name speaks of the group rather than of one topic: most of its words stand in two topics or more."""
+    words = topic_key(name)
+    if len(words) < len([word for word in name.split() if len(word) > LONGEST_FILLING]):  # a word stands there twice
+        return False
     spread = Counter(word for topic in group for word in set(topic_key(topic)))
-    repeated = {word for word, count in spread.items() if count > 1}
-    return not repeated or any(word in repeated for word in topic_key(name)) or folded(name) == folded(group[0])
+    return sum(spread[word] > 1 for word in words) >= LEAST_SHARED * len(words) or folded(name) == folded(group[0])

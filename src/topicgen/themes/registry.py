@@ -164,7 +164,7 @@ class Registry:
             if self.folder is None:
                 raise ValueError("a registry that was not loaded needs a space")
             space = Space.load(self.folder / SPACE)
-            self._loaded = space.with_embedder(load_embedder(space.embedder)) if space.embedder else space
+            self._loaded = space.with_embedder(load_embedder(space.embedder_name)) if space.embedder_name else space
         found = self.fitted or self._loaded
         assert found is not None
         return found
