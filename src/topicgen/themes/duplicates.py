@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from topicgen.phrase import folded
+from topicgen.themes.terms import singular
 
 _WORD = re.compile(r"\w+")
 _FILLING = frozenset(
@@ -12,17 +13,6 @@ _FILLING = frozenset(
     a an and as at based between by for from in into of on or over the to under using via with
     """.split()  # noqa: SIM905 - a list of words reads better
 )
-_ENDINGS = (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("ss", "ss"), ("us", "us"))
-
-
-def singular(word: str) -> str:
-    """An English word without its plural ending, as far as its letters tell (after Harman 1991)."""
-    if len(word) < 4:
-        return word
-    for ending, instead in _ENDINGS:
-        if word.endswith(ending):
-            return word.removesuffix(ending) + instead
-    return word.removesuffix("s") if not word.endswith("is") else word
 
 
 def topic_key(topic: str) -> tuple[str, ...]:

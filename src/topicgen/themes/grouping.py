@@ -11,14 +11,17 @@ from topicgen.errors import UsageError
 from topicgen.extras import require
 from topicgen.themes.dendrogram import Dendrogram, FloatArray, IntArray, agglomerate
 
-MICRO = 2_000  # groups of near-equal documents that the dendrogram is made of: bounds memory and time
 NEIGHBOURS = 10
+MICRO = 2_000  # groups of near-equal documents that the dendrogram is made of: bounds memory and time
 STEPS = 10  # refinement steps at most
 CHUNK = 8_192  # documents compared with all centroids at a time
 MOST = 500  # themes of granularity 1
 LEAST_DOCUMENTS = 5  # documents for each theme, on average, at granularity 1
 SMALLEST_PARENT = 20  # documents of a theme that is looked at for sub-themes
 MOST_SUBTHEMES = 12
+MOST_CHOSEN = 200  # themes that are chosen without being asked for
+TRIED = 40
+NEARLY = 0.96  # of the best worth: as good
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def _partition(rows: Vectors, themes: int | None, granularity: float | None) -> 
     elif granularity is not None:
         number = min(round(math.exp(math.log(2) + granularity * math.log(most_themes(len(rows)) / 2))), points)
     else:
-        number = _natural_number(tree, centroids, weights)
+        number = _natural_number(tree, centroids, weights, len(rows))
     grouped = _refined(found, tree.cut(number)[micro])
     label[directed] = grouped
     if len(directed) < len(rows):
@@ -129,32 +132,65 @@ def _micro_groups(rows: Vectors) -> IntArray:
     return np.unique(nearest, return_inverse=True)[1].astype(np.int64)
 
 
-def _smoothed(points: FloatArray) -> FloatArray:
-    """Each point drawn towards the mean of its nearest neighbours, which closes gaps within a group."""
-    neighbours = min(NEIGHBOURS, len(points) // 20)
-    if neighbours < 1:
-        return points
-    similarity = points @ points.T
-    np.fill_diagonal(similarity, -np.inf)
-    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :neighbours]
-    moved = points + points[nearest].mean(axis=1)
-    result: FloatArray = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
-    return result
-
-
-def _refined(rows: Vectors, label: IntArray) -> IntArray:
+def _refined(rows: Vectors, label: IntArray, weights: FloatArray | None = None) -> IntArray:
     """Rows moved to the nearest centroid until none moves (spherical k-means); no group is emptied."""
     groups = int(label.max()) + 1
     for _ in range(STEPS):
-        moved = _nearest(rows, _centroids(rows, label, groups))
+        moved = _nearest(rows, _centroids(rows, label, groups, weights))
         if len(np.unique(moved)) < groups or np.array_equal(moved, label):
             break
         label = moved
     return label
 
 
-def _natural_number(tree: Dendrogram, centroids: FloatArray, weights: FloatArray) -> int:
-    return min(10, tree.leaves)
+def _smoothed(points: FloatArray) -> FloatArray:
+    """Each point drawn towards the mean of its nearest neighbours, which closes gaps within a group."""
+    nearest = _neighbours(points)
+    if not nearest.shape[1]:
+        return points
+    moved = points + points[nearest].mean(axis=1)
+    result: FloatArray = moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
+    return result
+
+
+def _neighbours(points: FloatArray) -> IntArray:
+    """The nearest other points of each, shape (points, neighbours)."""
+    similarity = points @ points.T
+    np.fill_diagonal(similarity, -np.inf)
+    return np.argsort(-similarity, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(points) // 10)]
+
+
+def _natural_number(tree: Dendrogram, points: FloatArray, weights: FloatArray, documents: int) -> int:
+    """The fewest groups that are about as distinct as groups of any number are.
+
+    Groups are distinct when documents are much nearer to their own centroid than to any other (the mean of the first
+    cosine less the second: a silhouette, Rousseeuw 1987, with centroids for groups, without its division, which
+    favours many groups), and when neighbours belong to the same group (modularity, Newman 2004, of the graph of
+    nearest neighbours, which does not favour two huge groups). The product of both is taken for 40 numbers spaced by
+    equal factors; one group where it is never positive.
+    """
+    most = min(most_themes(documents), MOST_CHOSEN, len(points))
+    rows, nearest = points.astype(np.float32), _neighbours(points)
+    worth: dict[int, float] = {}
+    for groups in sorted({round(k) for k in np.geomspace(2, max(most, 2), TRIED)}):
+        if groups > most:
+            break
+        label = _refined(rows, tree.cut(groups), weights)
+        cosine = rows @ _centroids(rows, label, weights=weights).T
+        first_two = np.partition(cosine, groups - 2, axis=1)[:, -2:].astype(np.float64)
+        margin = np.average(first_two[:, 1] - first_two[:, 0], weights=weights)
+        worth[groups] = round(float(margin) * _modularity(nearest, label), 6)
+    best = max(worth.values(), default=0.0)
+    return next((groups for groups, found in worth.items() if found >= NEARLY * best), 1) if best > 0 else 1
+
+
+def _modularity(nearest: IntArray, label: IntArray) -> float:
+    """Share of neighbours in the same group, less what chance would give; of an undirected graph."""
+    degree = nearest.shape[1] + np.bincount(nearest.ravel(), minlength=len(label))
+    if not degree.sum():
+        return 0.0
+    share = np.bincount(label, weights=degree) / degree.sum()
+    return float((label[nearest] == label[:, None]).mean() - (share**2).sum())
 
 
 def _subdivided(rows: Vectors, top: IntArray) -> tuple[IntArray, IntArray]:
@@ -189,11 +225,12 @@ def _nearest(rows: Vectors, centroids: NDArray[np.floating]) -> IntArray:
     return np.concatenate(parts).astype(np.int64)
 
 
-def _centroids(rows: Vectors, label: IntArray, groups: int | None = None) -> Vectors:
+def _centroids(rows: Vectors, label: IntArray, groups: int | None = None, weights: FloatArray | None = None) -> Vectors:
     """The mean direction of each group, shape (groups, size); zero for a group without direction."""
     sparse = require("scipy.sparse", "themes")
     groups = int(label.max()) + 1 if groups is None else groups
-    member = sparse.csr_matrix((np.ones(len(rows)), (label, np.arange(len(rows)))), shape=(groups, len(rows)))
+    weight = np.ones(len(rows)) if weights is None else weights
+    member = sparse.csr_matrix((weight, (label, np.arange(len(rows)))), shape=(groups, len(rows)))
     sums = np.asarray(member @ rows.astype(np.float64))
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     result: Vectors = np.where(lengths > 1e-9, sums / np.maximum(lengths, 1e-9), 0).astype(np.float32)
