@@ -20,7 +20,7 @@ SUBJECTS = ("glaciers", "bakeries", "bicycles", "orchestras", "elections", "volc
 class NumbersSpace:
     """Reads the vector of a document from its text."""
 
-    name, size, embedder = "numbers", SIZE, None
+    name, size = "numbers", SIZE
 
     @classmethod
     def fit(cls, topics: Sequence[str], texts: Sequence[str]) -> "NumbersSpace":

@@ -97,8 +97,7 @@ def _require_folder(folder: Path) -> None:
 
 def _export(folder: Path, output: str, corrected: bool, force: bool, say: Say) -> None:
     _require_folder(folder)
-    with locked(folder):
-        registry = Registry.load(folder)
+    registry = Registry.load(folder)
     examples = list(corrections.labelled_examples(registry, corrected=corrected))
     if not examples:
         texts = any(row.member.text.strip() for row in registry.documents)

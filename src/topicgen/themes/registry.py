@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class Registry:
             grouping: Of these vectors.
             places: On the map, shape (documents, 2), 0 to 1.
             name: Writes the names.
-            settings: Kept for people.
+            settings: Kept for people, but for ``embedder``, which names what the space needs.
             created: Date and time, ISO.
             inputs: Kept for people.
             topics: Of the documents, with one in place of near-duplicates; None takes them as they are.
@@ -156,6 +156,11 @@ class Registry:
         write_state(folder, state)
 
     @property
+    def embedder(self) -> str | None:
+        """Name of the embedder that the space needs, if any."""
+        return self.settings.get("embedder")
+
+    @property
     def space(self) -> "Space":
         """What makes vectors of topics and texts; read when it is first needed."""
         if self.fitted is None and self._loaded is None:
@@ -163,11 +168,9 @@ class Registry:
 
             if self.folder is None:
                 raise ValueError("a registry that was not loaded needs a space")
-            space = Space.load(self.folder / SPACE)
-            self._loaded = space.with_embedder(load_embedder(space.embedder_name)) if space.embedder_name else space
-        found = self.fitted or self._loaded
-        assert found is not None
-        return found
+            embedder = load_embedder(self.embedder) if self.embedder else None
+            self._loaded = Space.load(self.folder / SPACE, embedder=embedder)
+        return self.fitted or cast("Space", self._loaded)
 
     def recentre(self, space: "Space", vectors: Vectors) -> None:
         """Takes another space, with new centroids for the same themes.

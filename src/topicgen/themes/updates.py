@@ -116,7 +116,7 @@ def _recentred(registry: Registry, fresh: Sequence[Member], fit: Fitter) -> tupl
     topics = [topics[i] for i in merged_topics(topics)]
     if not any(texts[: len(registry.documents)]):  # texts of the later ones alone would set them apart
         texts = [""] * len(texts)
-    space = registry.space if registry.space.embedder_name else fit(topics, texts)
+    space = registry.space if registry.embedder else fit(topics, texts)
     vectors = space.encode(topics, texts)
     registry.recentre(space, vectors[: len(registry.documents)])
     return topics, vectors
