@@ -125,6 +125,14 @@ def nmf(collection: Collection, order: np.ndarray, number: int | None) -> np.nda
     return np.asarray(parts.argmax(axis=1))
 
 
+def peak_megabytes() -> float:
+    """Largest memory of this process so far; what the kernel reports for a child otherwise includes its parent's."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(x.split()[1]) / 1024 for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def fit_all(system: Callable[..., np.ndarray], collection: Collection, orders: np.ndarray, number: int | None) -> Fits:
     """Runs in a process of its own, whose peak memory is that of the system."""
     labels, start = [], time.perf_counter()
@@ -133,7 +141,7 @@ def fit_all(system: Callable[..., np.ndarray], collection: Collection, orders: n
         found[order] = system(collection, order, number)
         labels.append(found)
     seconds = (time.perf_counter() - start) / len(orders)
-    return Fits(np.array(labels), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Fits(np.array(labels), seconds, peak_megabytes())
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:

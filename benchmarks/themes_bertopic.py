@@ -12,9 +12,18 @@ import resource
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 from bertopic import BERTopic
+
+
+def peak_megabytes() -> float:
+    """Largest memory of this process so far; what the kernel reports for a child otherwise includes its parent's."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return next(int(x.split()[1]) / 1024 for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def fitted(texts: list[str], vectors: np.ndarray, number: int | None) -> tuple[list[int], list[int]]:
@@ -43,7 +52,7 @@ def main() -> None:
                 labels = np.empty(len(order), int)
                 labels[order] = topics
                 results[kind].append(labels)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_megabytes()
     np.savez(target, peak=peak, **{name: np.array(found) for name, found in results.items()})
 
 
