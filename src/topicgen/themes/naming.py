@@ -15,7 +15,7 @@ Write = Callable[[Sequence[str]], Sequence[str]]
 LONGEST_WORDS, LONGEST_CHARACTERS = 8, 60
 SHOWN = 10  # topics that the model reads
 COMMONNESS = 0.15  # of a cosine: what it is worth that a topic occurs e times as often
-LEAST_SHARED = 0.6  # of a written name's words
+LEAST_SHARED = 0.5  # of a written name's words
 LONGEST_FILLING = 5  # letters of "using", "under" and their like
 LONELY = 0.5  # of a cosine: what it costs that no word of a topic stands in another topic of the group
 
