@@ -35,7 +35,7 @@ def test_central_topics_are_the_nearest_without_duplicates() -> None:
 
 def test_a_word_that_no_other_topic_has_makes_a_topic_less_central() -> None:
     topics = ["sunamed energy pilots", "energy policy", "nuclear energy policy"]
-    vectors = np.array([[1, 0], [0.96, 0.28], [0.8, 0.6]], np.float32)
+    vectors = np.array([[1, 0], [0.96, 0.28], [0.92, 0.39]], np.float32)
     found = central_topics(topics, vectors, np.array([0, 1, 2]), np.array([1, 0], np.float32))
     assert found == ["energy policy", "nuclear energy policy", "sunamed energy pilots"]
 
