@@ -8,7 +8,7 @@ import pytest
 from topicgen.themes.duplicates import merged_topics
 from topicgen.themes.naming import central_topics, names
 
-CATS = ["cat food", "wild cat habitats", "house cats"]
+CATS = ["cat food", "wild cat habitats", "food of house cats"]
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_written_name_is_kept_when_the_topics_support_it() -> None:
 
     def write(prompts: Sequence[str]) -> list[str]:
         asked.extend(prompts)
-        return ['Topic: "Habitats of cats".']
+        return ['Topic: "Food for cats".']
 
-    assert names([CATS], write) == [("Habitats of cats", "model")]
+    assert names([CATS], write) == [("Food for cats", "model")]
     assert asked[0] == "; ".join(CATS)
 
 
@@ -58,9 +58,9 @@ def test_other_answers_give_way_to_the_most_central_topic(answer: str) -> None:
 
 def test_names_are_unique_within_a_level() -> None:
     groups = [CATS, CATS, ["cats food"], ["cats food"], [], [""]]
-    found = [name for name, _ in names(groups, lambda prompts: ["house cat"] * len(prompts))]
+    found = [name for name, _ in names(groups, lambda prompts: ["Cats"] * len(prompts))]
     assert len({name.casefold() for name in found}) == len(groups)
-    assert found[:2] == ["house cat", "cat food"]
+    assert found[:2] == ["Cats", "cat food"]
 
 
 def test_without_a_model_the_topics_name_the_groups() -> None:

@@ -11,8 +11,10 @@ from topicgen.errors import UsageError
 from topicgen.extras import require
 from topicgen.themes.dendrogram import Dendrogram, FloatArray, IntArray, agglomerate
 
-NEIGHBOURS = 10
 MICRO = 2_000  # groups of near-equal documents that the dendrogram is made of: bounds memory and time
+SUB_MICRO = 300  # the same within one theme
+DRAWING = 5  # neighbours that a point is drawn towards
+LINKED = 10  # neighbours of the graph whose modularity is taken
 STEPS = 10  # refinement steps at most
 CHUNK = 8_192  # documents compared with all centroids at a time
 MOST = 500  # themes of granularity 1
@@ -21,7 +23,7 @@ SMALLEST_PARENT = 20  # documents of a theme that is looked at for sub-themes
 MOST_SUBTHEMES = 12
 MOST_CHOSEN = 200  # themes that are chosen without being asked for
 TRIED = 40
-NEARLY = 0.96  # of the best worth: as good
+NEARLY = 0.95  # of the best worth: as good
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def group(vectors: Vectors, *, themes: int | None = None, granularity: float | N
     order = canonical_order(vectors)
     sorted_rows = vectors[order].astype(np.float32)
     with require("threadpoolctl", "themes").threadpool_limits(1):  # sums must not depend on the number of threads
-        top = _by_size(_partition(sorted_rows, themes, granularity))
+        top = _by_size(_partition(sorted_rows, themes, granularity, MICRO))
         sub, parents = _subdivided(sorted_rows, top)
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
@@ -92,14 +94,14 @@ def canonical_order(vectors: Vectors) -> IntArray:
     return np.argsort(rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel(), kind="stable")
 
 
-def _partition(rows: Vectors, themes: int | None, granularity: float | None) -> IntArray:
-    """The group of each row."""
+def _partition(rows: Vectors, themes: int | None, granularity: float | None, most: int) -> IntArray:
+    """The group of each row, by way of at most so many micro-groups."""
     directed = np.flatnonzero(np.einsum("nd,nd->n", rows, rows) > 0)
     label = np.zeros(len(rows), np.int64)
     if len(directed) < 2 or themes == 1:
         return label
     found = rows[directed]
-    micro = _micro_groups(found)
+    micro = _micro_groups(found, most)
     points = int(micro.max()) + 1
     centroids = _centroids(found, micro).astype(np.float64)
     weights = np.bincount(micro).astype(np.float64)
@@ -117,12 +119,12 @@ def _partition(rows: Vectors, themes: int | None, granularity: float | None) -> 
     return label
 
 
-def _micro_groups(rows: Vectors) -> IntArray:
-    """At most 2,000 groups of near rows; equal rows are always together."""
+def _micro_groups(rows: Vectors, most: int) -> IntArray:
+    """At most so many groups of near rows; equal rows are always together."""
     different, same = np.unique(rows, axis=0, return_inverse=True)
-    if len(different) <= MICRO:
+    if len(different) <= most:
         return same.ravel().astype(np.int64)
-    seeds = np.random.default_rng(0).choice(len(different), MICRO, replace=False)
+    seeds = np.random.default_rng(0).choice(len(different), most, replace=False)
     centroids = different[np.sort(seeds)]
     nearest = _nearest(rows, centroids)
     for _ in range(STEPS):
@@ -145,7 +147,7 @@ def _refined(rows: Vectors, label: IntArray, weights: FloatArray | None = None) 
 
 def _smoothed(points: FloatArray) -> FloatArray:
     """Each point drawn towards the mean of its nearest neighbours, which closes gaps within a group."""
-    nearest = _neighbours(points)
+    nearest = _neighbours(points, DRAWING)
     if not nearest.shape[1]:
         return points
     moved = points + points[nearest].mean(axis=1)
@@ -153,11 +155,11 @@ def _smoothed(points: FloatArray) -> FloatArray:
     return result
 
 
-def _neighbours(points: FloatArray) -> IntArray:
+def _neighbours(points: FloatArray, most: int) -> IntArray:
     """The nearest other points of each, shape (points, neighbours)."""
     similarity = points @ points.T
     np.fill_diagonal(similarity, -np.inf)
-    return np.argsort(-similarity, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(points) // 10)]
+    return np.argsort(-similarity, axis=1, kind="stable")[:, : min(most, len(points) // 10)]
 
 
 def _natural_number(tree: Dendrogram, points: FloatArray, weights: FloatArray, documents: int) -> int:
@@ -170,7 +172,7 @@ def _natural_number(tree: Dendrogram, points: FloatArray, weights: FloatArray, d
     equal factors; one group where it is never positive.
     """
     most = min(most_themes(documents), MOST_CHOSEN, len(points))
-    rows, nearest = points.astype(np.float32), _neighbours(points)
+    rows, nearest = points.astype(np.float32), _neighbours(points, LINKED)
     worth: dict[int, float] = {}
     for groups in sorted({round(k) for k in np.geomspace(2, max(most, 2), TRIED)}):
         if groups > most:
@@ -203,7 +205,7 @@ def _subdivided(rows: Vectors, top: IntArray) -> tuple[IntArray, IntArray]:
             sub = np.zeros(len(members), np.int64)
         else:
             number = min(max(2, round(math.sqrt(len(members)) / 3)), MOST_SUBTHEMES)
-            sub = _by_size(_partition(rows[members], number, None))
+            sub = _by_size(_partition(rows[members], number, None, SUB_MICRO))
         label[members] = sub + len(parents)
         parents += [theme] * (int(sub.max()) + 1)
     return label, np.array(parents, np.int64)
