@@ -33,6 +33,13 @@ def test_central_topics_are_the_nearest_without_duplicates() -> None:
     assert central_topics(topics, vectors, np.array([0, 1, 2]), np.array([1, 0], np.float32), count=1) == found[:1]
 
 
+def test_a_word_that_no_other_topic_has_makes_a_topic_less_central() -> None:
+    topics = ["sunamed energy pilots", "energy policy", "nuclear energy policy"]
+    vectors = np.array([[1, 0], [0.96, 0.28], [0.92, 0.39]], np.float32)
+    found = central_topics(topics, vectors, np.array([0, 1, 2]), np.array([1, 0], np.float32))
+    assert found == ["energy policy", "nuclear energy policy", "sunamed energy pilots"]
+
+
 def test_written_name_is_kept_when_the_topics_support_it() -> None:
     asked: list[str] = []
 
@@ -44,7 +51,7 @@ def test_written_name_is_kept_when_the_topics_support_it() -> None:
     assert asked[0] == "; ".join(CATS)
 
 
-@pytest.mark.parametrize("answer", ["", "Dogs", "cat " * 30, "habitats"])
+@pytest.mark.parametrize("answer", ["", "Dogs", "cat " * 30, "habitats", "wild food habitats", "house cat house cat"])
 def test_other_answers_give_way_to_the_most_central_topic(answer: str) -> None:
     assert names([CATS], lambda prompts: [answer] * len(prompts)) == [("cat food", "topic")]
 

@@ -15,8 +15,8 @@ Write = Callable[[Sequence[str]], Sequence[str]]
 LONGEST_WORDS, LONGEST_CHARACTERS = 8, 60
 SHOWN = 10  # topics that the model reads
 COMMONNESS = 0.15  # of a cosine: what it is worth that a topic occurs e times as often
-LEAST_SHARED = 0.6  # of a written name's words
-LONGEST_FILLING = 5  # letters of "using", "under" and their like
+LEAST_SHARED = 0.5  # of a written name's words
+LONGEST_FILLING = 3  # letters of "and", "the" and their like, which may stand twice
 LONELY = 0.5  # of a cosine: what it costs that no word of a topic stands in another topic of the group
 
 
@@ -100,8 +100,9 @@ def _short(name: str) -> bool:
 
 def _shared(name: str, group: Sequence[str]) -> bool:
     """Whether a name speaks of the group rather than of one topic: most of its words stand in two topics or more."""
-    words = topic_key(name)
-    if len(words) < len([word for word in name.split() if len(word) > LONGEST_FILLING]):  # a word stands there twice
+    said = [word for word in name.casefold().split() if len(word) > LONGEST_FILLING]
+    if len(set(said)) < len(said):  # a model that stammers
         return False
+    words = topic_key(name)
     spread = Counter(word for topic in group for word in set(topic_key(topic)))
     return sum(spread[word] > 1 for word in words) >= LEAST_SHARED * len(words) or folded(name) == folded(group[0])
