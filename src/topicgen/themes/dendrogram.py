@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-BALANCE = 0.1
+BALANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)

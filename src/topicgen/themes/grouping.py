@@ -15,7 +15,9 @@ MICRO = 2_000  # groups of near-equal documents that the dendrogram is made of: 
 SUB_MICRO = 300  # the same within one theme
 DRAWING = 5  # neighbours that a point is drawn towards
 LINKED = 10  # neighbours of the graph whose modularity is taken
-STEPS = 10  # refinement steps at most
+STEPS = 10  # of k-means for the micro-groups
+REFINEMENTS = 3
+CONCENTRATION = 20.0
 CHUNK = 8_192  # documents compared with all centroids at a time
 MOST = 500  # themes of granularity 1
 LEAST_DOCUMENTS = 5  # documents for each theme, on average, at granularity 1
@@ -23,6 +25,7 @@ SMALLEST_PARENT = 20  # documents of a theme that is looked at for sub-themes
 MOST_SUBTHEMES = 12
 MOST_CHOSEN = 200  # themes that are chosen without being asked for
 TRIED = 40
+EVEN = 0.1  # balance of the dendrogram whose groups are counted: fewer strays, which would count as themes
 NEARLY = 0.95  # of the best worth: as good
 
 
@@ -49,7 +52,7 @@ def group(vectors: Vectors, *, themes: int | None = None, granularity: float | N
     """Groups documents; the result does not depend on their order.
 
     Near documents first become at most 2,000 micro-groups (spherical k-means), those are merged to a dendrogram, which
-    is cut, and the documents are then moved to the nearest centroid until few still move. Time and memory grow
+    is cut, and the documents then move to the likeliest of the groups. Time and memory grow
     linearly with the documents.
 
     Args:
@@ -105,13 +108,14 @@ def _partition(rows: Vectors, themes: int | None, granularity: float | None, mos
     points = int(micro.max()) + 1
     centroids = _centroids(found, micro).astype(np.float64)
     weights = np.bincount(micro).astype(np.float64)
-    tree = agglomerate(_smoothed(centroids), weights)
+    smoothed = _smoothed(centroids)
     if themes is not None:
         number = min(themes, points)
     elif granularity is not None:
         number = min(round(math.exp(math.log(2) + granularity * math.log(most_themes(len(rows)) / 2))), points)
     else:
-        number = _natural_number(tree, centroids, weights, len(rows))
+        number = _natural_number(agglomerate(smoothed, weights, EVEN), centroids, weights, len(rows))
+    tree = agglomerate(smoothed, weights)
     grouped = _refined(found, tree.cut(number)[micro])
     label[directed] = grouped
     if len(directed) < len(rows):
@@ -135,10 +139,16 @@ def _micro_groups(rows: Vectors, most: int) -> IntArray:
 
 
 def _refined(rows: Vectors, label: IntArray, weights: FloatArray | None = None) -> IntArray:
-    """Rows moved to the nearest centroid until none moves (spherical k-means); no group is emptied."""
+    """Rows moved to the group of the likeliest origin, a few times; no group is emptied.
+
+    A mixture of von Mises-Fisher distributions of equal concentration (Banerjee et al. 2005), each row in one of them:
+    a row goes where ``cosine + ln(size) / concentration`` is highest. Without the sizes, as in spherical k-means,
+    the groups drift to equal sizes.
+    """
     groups = int(label.max()) + 1
-    for _ in range(STEPS):
-        moved = _nearest(rows, _centroids(rows, label, groups, weights))
+    for _ in range(REFINEMENTS):
+        sizes = np.bincount(label, weights=weights, minlength=groups)
+        moved = _nearest(rows, _centroids(rows, label, groups, weights), np.log(sizes) / CONCENTRATION)
         if len(np.unique(moved)) < groups or np.array_equal(moved, label):
             break
         label = moved
@@ -220,10 +230,11 @@ def _by_size(label: IntArray) -> IntArray:
     return rank[dense.ravel()]
 
 
-def _nearest(rows: Vectors, centroids: NDArray[np.floating]) -> IntArray:
-    """The centroid of the highest cosine for each row, the first of equal ones."""
+def _nearest(rows: Vectors, centroids: NDArray[np.floating], worth: FloatArray | None = None) -> IntArray:
+    """The centroid of the highest cosine and own worth together for each row, the first of equal ones."""
     transposed = np.ascontiguousarray(centroids.T, np.float32)
-    parts = [(rows[i : i + CHUNK] @ transposed).argmax(axis=1) for i in range(0, len(rows), CHUNK)]
+    more = np.zeros(len(centroids), np.float32) if worth is None else worth.astype(np.float32)
+    parts = [(rows[i : i + CHUNK] @ transposed + more).argmax(axis=1) for i in range(0, len(rows), CHUNK)]
     return np.concatenate(parts).astype(np.int64)
 
 
