@@ -17,6 +17,7 @@ function themeMap(data, chooseTheme) {
   let keyed = false; // whether the keyboard brought the cursor where it is
   let waiting = 0;
   let image = null;
+  byId("names").classList.toggle("dense", data.themes.length > 24);
   const names = makeNames();
 
   function extent() {
