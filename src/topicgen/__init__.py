@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from topicgen.evaluation.comparison import evaluate
     from topicgen.generate import TopicGenerator
     from topicgen.records import Document, RankedTopic, Topic
+    from topicgen.themes.records import Theme
     from topicgen.training.job import train
 
 __all__ = [
     "Document",
     "GenerationSettings",
     "RankedTopic",
+    "Theme",
     "Topic",
     "TopicGenerator",
     "UserError",
@@ -32,6 +34,7 @@ _HOME = {
     "Document": "records",
     "GenerationSettings": "config",
     "RankedTopic": "records",
+    "Theme": "themes.records",
     "Topic": "records",
     "TopicGenerator": "generate",
     "UserError": "errors",

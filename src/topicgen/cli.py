@@ -20,6 +20,7 @@ from topicgen.errors import (
 )
 from topicgen.evaluation.command import add_evaluate
 from topicgen.terminal import say
+from topicgen.themes.command import add_themes
 from topicgen.training.command import add_train
 from topicgen.version import __version__
 
@@ -42,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_generate(commands)
     add_train(commands, EPILOG)
     add_evaluate(commands, EPILOG)
+    add_themes(commands, EPILOG)
     doctor = commands.add_parser("doctor", help="report versions, devices, models, caches and what is missing")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=run_doctor)

@@ -42,8 +42,8 @@ def computed(model: PackedLlama) -> tuple[float, list[torch.Tensor]]:
         loss = model.loss(pack)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
-    gradients = [p.grad for p in model.adapter.parameters() if p.grad is not None]
-    for parameter in model.adapter.parameters():
+    gradients = [p.grad for p in model.adapter.named().values() if p.grad is not None]
+    for parameter in model.adapter.named().values():
         parameter.grad = None
     return total, gradients
 

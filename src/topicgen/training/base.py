@@ -71,22 +71,72 @@ def names_of(layer: int, group: Sequence[str]) -> list[str]:
     return [f"model.layers.{layer}.{BLOCKS[name]}.{name}.weight" for name in group]
 
 
-class _FourBit:
-    """The matrices of one layer in NF4, written into buffers that all layers share each time they are asked for."""
+class FourBit:
+    """The matrices of one layer in NF4, made dense in one call each time they are asked for.
 
-    def __init__(self, parts: list[list[tuple[torch.Tensor, Any]]], norms: list[torch.Tensor], buffers: Any) -> None:
-        self._parts, self._norms, self._buffers = parts, norms, buffers
-        self._dequantise = require("bitsandbytes.functional", "train").dequantize_4bit
+    Args:
+        parts: NF4 values and state of each matrix, in the order of ``GROUPS``.
+        norms: The two norms of the layer.
+        buffer: Room for all matrices, one after the other, which all layers share.
+        groups: (out, in) of the matrices of ``Frozen``, in its order.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[tuple[torch.Tensor, Any]],
+        norms: Sequence[torch.Tensor],
+        buffer: torch.Tensor,
+        groups: Sequence[tuple[int, int]],
+    ) -> None:
+        self._functional = functional = require("bitsandbytes.functional", "train")
+        states = [state for _, state in parts]
+        self._values = torch.cat([values.flatten() for values, _ in parts])[:, None]
+        self._state = states[0]
+        self._buffer = buffer
+        sizes = [rows * columns for rows, columns in groups]
+        views = [part.view(shape) for part, shape in zip(torch.split(buffer, sizes), groups, strict=True)]
+        self._frozen = Frozen(norms[0], views[0], views[1], norms[1], views[2], views[3])
+        # The scales are in 8 bits, with a scale of their own for each block and an offset for each matrix.
+        self._offsets: torch.Tensor | None = None
+        if all(state.nested and state.absmax.numel() % state.state2.blocksize == 0 for state in states):
+            self._scales = torch.cat([state.absmax for state in states])
+            second = states[0].state2
+            self._second = functional.QuantState(
+                torch.cat([state.state2.absmax for state in states]),
+                code=second.code,
+                blocksize=second.blocksize,
+                dtype=torch.float32,
+            )
+            blocks = torch.tensor([state.state2.absmax.numel() for state in states], device=buffer.device)
+            offsets = torch.stack([torch.as_tensor(state.offset, device=buffer.device) for state in states])
+            self._offsets = torch.repeat_interleave(offsets, blocks)[:, None]
+        else:  # small matrices end within a block
+            self._scales = torch.cat([_scales(state, functional) for state in states])
 
     def __call__(self) -> Frozen:
-        matrices = []
-        for group, buffer in zip(self._parts, self._buffers, strict=True):
-            row = 0
-            for values, state in group:
-                self._dequantise(values, state, out=buffer[row : row + state.shape[0]])
-                row += state.shape[0]
-            matrices.append(buffer)
-        return Frozen(self._norms[0], matrices[0], matrices[1], self._norms[1], matrices[2], matrices[3])
+        scales = self._scales
+        if self._offsets is not None:
+            scales = self._functional.dequantize_blockwise(scales, self._second)
+            scales.view(len(self._offsets), -1).add_(self._offsets)
+        whole = self._functional.QuantState(
+            scales,
+            shape=self._buffer.shape,
+            code=self._state.code,
+            blocksize=self._state.blocksize,
+            quant_type="nf4",
+            dtype=self._buffer.dtype,
+        )
+        if self._buffer.is_cuda:
+            self._functional.dequantize_4bit(self._values, whole, out=self._buffer)
+        else:  # where the library cannot write into a given tensor
+            self._buffer.copy_(self._functional.dequantize_4bit(self._values, whole).flatten())
+        return self._frozen
+
+
+def _scales(state: Any, functional: Any) -> torch.Tensor:
+    """The scales of a matrix in float32."""
+    made: torch.Tensor = state.absmax
+    return functional.dequantize_blockwise(made, state.state2) + state.offset if state.nested else made
 
 
 def load_base(
@@ -109,15 +159,13 @@ def load_base(
     shapes, shape = _shapes(config), _shape(config, settings)
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     adapter = Adapter(shapes, config.num_hidden_layers, settings, device, wide)
-    buffers: list[torch.Tensor] = []
-    if plan.packed:
-        for group in GROUPS:
-            rows, columns = sum(shapes[name][0] for name in group), shapes[group[0]][1]
-            buffers.append(torch.empty(rows, columns, device=device, dtype=dtype))
+    groups = [(sum(shapes[name][0] for name in group), shapes[group[0]][1]) for group in GROUPS]
+    size = sum(rows * columns for rows, columns in groups) if plan.packed else 0
+    buffer = torch.empty(size, device=device, dtype=dtype)
     mesh = sharing.all_processes(device) if plan.shares > 1 else None
     layers: list[Layer] = []
     for number in range(config.num_hidden_layers):
-        weights = _packed(tensors, number, buffers) if plan.packed else _dense(tensors, number, plan)
+        weights = _packed(tensors, number, buffer, groups) if plan.packed else _dense(tensors, number, plan)
         layer = Layer(weights, partial(adapter.pair, number), shape, compile_layers=plan.compiled)
         layers.append(sharing.share_layer(layer, mesh) if mesh else layer)
         told(f"layer {number + 1} of {config.num_hidden_layers}")
@@ -158,10 +206,12 @@ def _norms(tensors: Tensors, number: int) -> list[torch.Tensor]:
     return [tensors.dense(f"model.layers.{number}.{name}.weight") for name in names]
 
 
-def _packed(tensors: Tensors, number: int, buffers: list[torch.Tensor]) -> Callable[[], Frozen]:
+def _packed(
+    tensors: Tensors, number: int, buffer: torch.Tensor, groups: Sequence[tuple[int, int]]
+) -> Callable[[], Frozen]:
     """The weights of a layer in 4 bits."""
-    parts = [[tensors.quantised(name) for name in names_of(number, group)] for group in GROUPS]
-    return _FourBit(parts, _norms(tensors, number), buffers)
+    parts = [tensors.quantised(name) for group in GROUPS for name in names_of(number, group)]
+    return FourBit(parts, _norms(tensors, number), buffer, groups)
 
 
 def _dense(tensors: Tensors, number: int, plan: Plan) -> Callable[[], Frozen]:

@@ -115,7 +115,10 @@ class Layer(torch.nn.Module):
         if kept is not None:
             return self._some(x, cos, sin, attend, kept)
         if recompute:
-            made: torch.Tensor = checkpoint(self._all, x, cos, sin, attend, use_reentrant=False)
+            random = self._shape_now.dropout > 0  # its state is read and set at a price
+            made: torch.Tensor = checkpoint(
+                self._all, x, cos, sin, attend, use_reentrant=False, preserve_rng_state=random
+            )
             return made
         return self._all(x, cos, sin, attend)
 
