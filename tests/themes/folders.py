@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,12 @@ def _write_documents(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _registry(groups: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    themes = []
+    themes, sizes = [], Counter(row[level] for row in rows for level in ("theme", "subtheme"))
     for group in groups:
         topics = [topic for sub in group["subs"] for topic in sub["topics"]]
-        themes.append(_theme(group, 1, None, sum(row["theme"] == group["id"] for row in rows), topics))
+        themes.append(_theme(group, 1, None, sizes[group["id"]], topics))
         for sub in group["listed"]:
-            size = sum(row["subtheme"] == sub["id"] for row in rows)
-            themes.append(_theme(sub, 2, group["id"], size, sub["topics"]))
+            themes.append(_theme(sub, 2, group["id"], sizes[sub["id"]], sub["topics"]))
     return {
         "format": 1,
         "topicgen": "0.1.0",
@@ -222,12 +222,12 @@ def _theme(about: dict[str, Any], level: int, parent: str | None, size: int, top
 
 
 def _trends(groups: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    periods = [str(year) for year in sorted({row["date"].year for row in rows})]
-    totals = [sum(str(row["date"].year) == period for row in rows) for period in periods]
+    found = Counter((row["theme"], str(row["date"].year)) for row in rows)
+    periods = sorted({period for _, period in found})
+    totals = [sum(count for (_, year), count in found.items() if year == period) for period in periods]
     themes = {}
     for i, group in enumerate(groups):
-        years = [str(row["date"].year) for row in rows if row["theme"] == group["id"]]
-        counts = [years.count(period) for period in periods]
+        counts = [found[group["id"], period] for period in periods]
         shares = [count / max(total, 1) for count, total in zip(counts, totals, strict=True)]
         slope = (shares[-1] - shares[0]) / max(len(periods) - 1, 1)
         direction = "steady" if i % 3 == 2 else "rising" if slope > 0 else "falling"

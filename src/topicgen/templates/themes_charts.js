@@ -80,8 +80,8 @@ function themeBoxes(data, chooseTheme) {
   const place = (element, [left, top, width, height], gap) => {
     element.hidden = width < 3 || height < 3;
     Object.assign(element.style, { left: `${left}px`, top: `${top}px`, width: `${Math.max(width - gap, 0)}px`, height: `${Math.max(height - gap, 0)}px` });
-    element.classList.toggle("tiny", width < 38 || height < 18);
-    element.classList.toggle("small", width * height < 9000 || width < 90);
+    element.classList.remove("bare", "line", "tiny");
+    element.classList.toggle("small", width < 130 || height < 40);
   };
   const box = (found, level, colour, choose) => {
     const about = `${found.name}: ${counted(found.size)}, ${shareText(found.share)}`;
@@ -105,11 +105,17 @@ function themeBoxes(data, chooseTheme) {
       const within = subsOf[i];
       const [left, top, wide, high] = spot;
       const inner = [left + 3, top + HEAD, wide - 8, high - HEAD - 5];
-      const holds = within.length > 1 && inner[2] > 46 && inner[3] > 22;
+      const holds = within.length > 1 && inner[2] > 60 && inner[3] > 24 && (inner[2] * inner[3]) / within.length > 1600;
       themes[i].classList.toggle("holds", holds);
       const spots = rectangles(within.map((sub) => data.subthemes[sub].size), holds ? inner : [0, 0, 0, 0]);
       within.forEach((sub, at) => place(subthemes[sub], spots[at], 2));
     });
+    for (const step of ["bare", "line", "tiny"]) { // what does not fit: the number goes, the name is cut, then it goes
+      const full = (button) => button.scrollHeight > button.clientHeight + 1 || button.scrollWidth > button.clientWidth + 1;
+      const found = [...themes, ...subthemes].filter((button) => !button.hidden && !button.matches(".holds") && full(button));
+      for (const button of found) button.classList.add(step);
+    }
+    for (const button of boxes.querySelectorAll(".line")) button.classList.toggle("tiny", button.clientWidth < 42); // "A…" says nothing
   }
 
   new ResizeObserver(arrange).observe(boxes);

@@ -14,8 +14,10 @@ function themeMap(data, chooseTheme) {
   let selected = null; // a byte for each document, or null: all
   let chosen = { theme: -1, subtheme: -1 };
   let cursor = -1;
+  let keyed = false; // whether the keyboard brought the cursor where it is
   let waiting = 0;
   let image = null;
+  byId("names").classList.toggle("dense", data.themes.length > 24);
   const names = makeNames();
 
   function extent() {
@@ -35,7 +37,7 @@ function themeMap(data, chooseTheme) {
   const scaleY = () => (size.height * view.zoom) / bounds.high;
   const screenX = (value) => (value - bounds.left) * scaleX() - view.x;
   const screenY = (value) => (value - bounds.top) * scaleY() - view.y;
-  const radius = () => clamp(80 / Math.sqrt(count), 1, 4.5) * Math.min(view.zoom ** 0.45, 5);
+  const radius = () => clamp(120 / Math.sqrt(count), 1.1, 4.5) * Math.min(view.zoom ** 0.45, 5);
 
   // Points. They are mixed into pixels here, since 100,000 calls of the canvas would be ten times slower.
 
@@ -129,7 +131,14 @@ function themeMap(data, chooseTheme) {
   }
 
   function measureNames() {
-    for (const name of names) name.element.hidden = false;
+    for (const { element } of names) [element.hidden, element.style.width] = [false, ""];
+    const range = document.createRange();
+    const wides = names.map(({ element }) => {
+      range.selectNodeContents(element);
+      return Math.ceil(range.getBoundingClientRect().width);
+    });
+    // A name of two lines would keep its full width, wider than its words.
+    names.forEach(({ element }, i) => (element.style.width = `${wides[i] + 12}px`));
     for (const name of names) [name.width, name.height] = [name.element.offsetWidth, name.element.offsetHeight];
   }
 
@@ -192,6 +201,7 @@ function themeMap(data, chooseTheme) {
       cursor = i;
       byId("card").replaceChildren(...(i < 0 ? [] : describe(i)));
     }
+    keyed = speak;
     placeCursor();
     if (speak && i >= 0) byId("spoken").textContent = byId("card").textContent;
   }
@@ -289,7 +299,7 @@ function themeMap(data, chooseTheme) {
     if (found >= 0 && event.pointerType !== "touch") chooseTheme(theme[found], -1); // a finger cannot hover: it shows the text
   });
   canvas.addEventListener("pointercancel", (event) => pointers.delete(event.pointerId));
-  canvas.addEventListener("pointerleave", () => document.activeElement !== canvas && pointAt(-1));
+  canvas.addEventListener("pointerleave", () => keyed || pointAt(-1));
   canvas.addEventListener("dblclick", (event) => zoomBy(2, ...placeOf(event)));
   canvas.addEventListener(
     "wheel",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from topicgen.html import render
-from topicgen.themes.page_data import DOCUMENT_LIMIT, TEXT_LIMIT, page_data
+from topicgen.themes.page_data import TEXT_LIMIT, page_data
 from topicgen.themes.page_folder import Collection
 
 _SCRIPTS = ("themes_text", "themes_map", "themes_charts", "themes_table")
@@ -25,7 +25,7 @@ def render_page(collection: Collection) -> str:
         facts=facts(collection),
         themes=data["themes"],
         total=data["total"],
-        listed=min(data["total"], DOCUMENT_LIMIT),
+        listed=len(data["documents"]["id"]),
         text_limit=TEXT_LIMIT,
         texts=any(text is not None for text in kept),
         textless=sum(text is None for text in kept) if any(text is not None for text in texts) else 0,
