@@ -22,7 +22,7 @@ from pathlib import Path
 import model as mini
 import numpy as np
 import torch
-from rows import core, encode, fill, pack, place
+from rows import Pair, encode, fill, pack, place, topic_pairs
 from shards import read_shard, read_topics, text_hash
 from tokenizer import TOPIC
 from tokenizers import Tokenizer
@@ -33,37 +33,7 @@ from topicgen import TopicGenerator
 from topicgen.intervals import bootstrap
 from topicgen.metrics import SCORES
 
-Pair = tuple[str, str, str]
 PROMPT = Path(topicgen.__file__).parent / "assets/mini/prompt.json"
-
-
-def supported(title: str, text: str) -> bool:
-    """Whether most long words of a title stand in its text: forum titles often do not say what the post is about."""
-    long_words = [word for word in title.lower().split() if len(word) > 3]
-    return bool(long_words) and sum(word in text.lower() for word in long_words) >= 0.6 * len(long_words)
-
-
-def rehearsal_pairs(corpus: Path, count: int) -> list[Pair]:
-    pairs: list[Pair] = []
-    for path in sorted(corpus.glob("corpus-*.jsonl.xz")):
-        for row in read_shard(path):
-            subject = core(row["title"])
-            asks = "?" in row["title"] or row["title"].lower().startswith(("i ", "my ", "how ", "why ", "what "))
-            if row["domain"] != "arxiv" and subject and not asks and supported(subject, row["text"]):
-                pairs.append((row["text"], TOPIC, subject))
-        if len(pairs) >= count:
-            break
-    return random.Random(0).sample(pairs, min(count, len(pairs)))
-
-
-def written_pairs(tables: list[Path], corpus: Path) -> list[Pair]:
-    """Texts of the corpus with the topics written for this project, which are kept by the hash of their text."""
-    topics = {key: topic for table in tables for key, topic in read_topics(table).items()}
-    rows = (row for path in sorted(corpus.glob("corpus-*.jsonl.xz")) for row in read_shard(path))
-    pairs = [(row["text"], TOPIC, topics[h]) for row in rows if (h := text_hash(row["text"])) in topics]
-    if len(pairs) < len(topics):
-        print(f"only {len(pairs)} of {len(topics)} texts with written topics are in {corpus}")
-    return pairs
 
 
 def tune(base, tokenizer, pairs: list[Pair], general: list[Pair], args, seed: int):
@@ -159,14 +129,20 @@ def summary(predictions: list[str], references: list[str]) -> dict[str, str]:
 
 
 def general_summary(model, tokenizer, corpus: Path) -> dict[str, str]:
-    """ROUGE-1 and ROUGE-L of topics against the titles of held-out texts, for each source."""
+    """ROUGE-1 and ROUGE-L of topics of held-out texts against their titles, by source, and against written topics."""
     rows = list(read_shard(corpus / "heldout.jsonl.xz"))
+    written = read_topics(Path(__file__).parent / "held_out_topics.tsv")
+    general = [row for row in rows if row["domain"] != "arxiv"]
+    parts = {
+        domain: [(row["text"], row["title"]) for row in general if row["domain"] == domain]
+        for domain in ("reuters", "digitalgov", "18f", "reddit")
+    }
+    parts["all titles"] = [pair for part in parts.values() for pair in part]
+    parts["written topics"] = [(row["text"], written[h]) for row in general if (h := text_hash(row["text"])) in written]
     result = {}
-    for domain in ("reuters", "digitalgov", "18f", "reddit"):
-        part = [row for row in rows if row["domain"] == domain]
-        topics = write_topics(model, tokenizer, [row["text"] for row in part])
-        scores = score(topics, [row["title"] for row in part])
-        result[domain] = f"{bootstrap(scores['rouge1']).percent()} / {bootstrap(scores['rougeL']).percent()}"
+    for name, part in parts.items():
+        scores = score(write_topics(model, tokenizer, [text for text, _ in part]), [reference for _, reference in part])
+        result[name] = f"{bootstrap(scores['rouge1']).percent()} / {bootstrap(scores['rougeL']).percent()}"
     return result
 
 
@@ -192,13 +168,14 @@ def main() -> None:
     )
     parser.add_argument("--predictions", type=Path, help="JSON file for the out-of-fold predictions")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()
     grid = ("lr", "epochs", "soup", "rehearsal", "text_weight", "weight_decay", "batch_rows")
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.base / "tokenizer.json"))
     base = LlamaForCausalLM.from_pretrained(args.base, dtype=torch.float32).to(args.device)
-    general, written = rehearsal_pairs(args.corpus, 4000), written_pairs(args.written, args.corpus)
+    general, written = topic_pairs(args.corpus, args.written, args.jobs)
     if args.labels:
         labels = [json.loads(line) for line in args.labels.read_text(encoding="utf-8").splitlines()]
         general += written

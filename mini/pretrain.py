@@ -3,8 +3,10 @@
     python mini/pretrain.py --corpus build/corpus --tokenizer build/tokenizer.json --out build/base --seconds 560
     torchrun --nproc-per-node 2 mini/pretrain.py ...     # the same on two GPUs: twice the batch
 
-Matrices learn by Muon, embeddings and norms by AdamW; the learning rate is warmed up, held, and cooled down to zero.
-The length of the run is a number of seconds, so that a rented GPU is used to the last one; log.jsonl tells the tokens.
+Titles come behind <|title|>. While the learning rate cools down, a share of the batches has topics behind <|topic|>:
+those written for this project, and the cores of the titles of general texts. Matrices learn by Muon, embeddings and
+norms by AdamW; the learning rate is warmed up, held, and cooled down to zero. The length of the run is a number of
+seconds, so that a rented GPU is used to the last one; log.jsonl tells the tokens.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import model as mini
 import numpy as np
 import torch
 import torch.distributed as dist
-from rows import CONTEXT, Rows, cut, encode, epochs, fill, load_corpus, pack, place
+from rows import CONTEXT, Rows, cut, encode, epochs, fill, load_corpus, pack, place, topic_pairs
 from shards import read_shard
 from tokenizer import TITLE
 from tokenizers import Tokenizer
@@ -116,8 +118,10 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=131072, help="of each process")
     parser.add_argument("--text-weight", type=float, default=0.5)
     parser.add_argument("--target-weight", type=float, default=2.0)
-    parser.add_argument("--topics", type=Path, help="table of relabel.py: these topics in place of the cores of titles")
-    parser.add_argument("--forms", nargs="+", default=["title", "topic"], choices=["title", "topic"])
+    parser.add_argument("--topics", type=Path, nargs="*", default=[], help="tables of topics by the hash of their text")
+    parser.add_argument(
+        "--topic-share", type=float, default=0.3, help="of the batches of the cool-down: topics, not titles"
+    )
     parser.add_argument("--jobs", type=int, default=16)
     parser.add_argument("--shards", type=int, default=None, help="use only the first shards")
     parser.add_argument("--seed", type=int, default=0)
@@ -136,7 +140,9 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.tokenizer))
     shards = sorted(args.corpus.glob("corpus-*.jsonl.xz"))[: args.shards]
-    forms = [load_corpus(args.tokenizer, shards, form, args.device, args.jobs, args.topics) for form in args.forms]
+    titles = load_corpus(args.tokenizer, shards, args.device, args.jobs)
+    titled, written = topic_pairs(args.corpus, args.topics, args.jobs)
+    topics = place(*pack(*encode(tokenizer, titled + written)), args.device)
     held_out = held_out_rows(args, tokenizer)
     if args.init:
         model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32).to(args.device)
@@ -144,10 +150,10 @@ def main() -> None:
         shape = (args.layers, args.width, args.inner, args.heads, args.kv_heads, args.head_dim)
         model = mini.build(tokenizer, *shape).to(args.device)
     print(
-        f"{len(forms[0].lengths)} rows, {len(forms[0].tokens):,} tokens, {model.num_parameters():,} parameters",
+        f"{len(titles.lengths)} rows, {len(titles.tokens):,} tokens, {model.num_parameters():,} parameters",
         flush=True,
     )
-    fit(model, forms, held_out, args)
+    fit(model, titles, topics, held_out, args)
     if first_process():
         mini.save(model, args.out)
         tokenizer.save(str(args.out / "tokenizer.json"))
@@ -159,13 +165,17 @@ def first_process() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def fit(model, forms: list[Rows], held_out: dict[str, Rows], args: argparse.Namespace) -> None:
+def fit(model, titles: Rows, topics: Rows, held_out: dict[str, Rows], args: argparse.Namespace) -> None:
     trainer = mini.Trainer(model, compiled=args.device != "cpu")
     chosen = optimizers(model, args)
     groups = [group for optimizer in chosen for group in optimizer.param_groups]
     rates = [group["lr"] for group in groups]
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    source = itertools.islice(epochs(forms, args.batch_tokens, args.seed, args.most), rank, None, world)
+    sources = [
+        itertools.islice(epochs(rows, args.batch_tokens, args.seed, args.most), rank, None, world)
+        for rows in (titles, topics)
+    ]
+    dice = np.random.default_rng(args.seed)  # the same in all processes
     clock, began = Clock(args.seconds, args.device), time.time()
     tokens, step, counted, running = 0, 0, 0, float("nan")
     args.out.mkdir(parents=True, exist_ok=True)
@@ -174,16 +184,18 @@ def fit(model, forms: list[Rows], held_out: dict[str, Rows], args: argparse.Name
         def record(**fields: object) -> None:
             if rank == 0:
                 line = {"step": step, "tokens": tokens, "seconds": round(time.time() - clock.started, 1), **fields}
-                log.write(json.dumps(line) + "\n")
+                log.write(json.dumps(line, default=str) + "\n")
                 log.flush()
                 print(line, flush=True)
 
-        record(settings={k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}, processes=world)
+        record(settings=vars(args), processes=world)
         while clock.progress < 1:
             for group, rate in zip(groups, rates, strict=True):
                 group["lr"] = rate * schedule(clock.progress, step, args.warmup, args.cooldown)
+            topical = clock.progress > 1 - args.cooldown and dice.random() < args.topic_share
+            rows, chosen_rows = next(sources[topical])
             summed, weights = trainer.loss(
-                fill(*next(source), args.batch_tokens, args.text_weight, args.target_weight, args.most)
+                fill(rows, chosen_rows, args.batch_tokens, args.text_weight, args.target_weight, args.most)
             )
             loss = summed / weights
             loss.backward()

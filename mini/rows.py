@@ -12,6 +12,7 @@ from shards import read_shard, read_topics, text_hash
 from tokenizer import BOS, EOS, TITLE, TOPIC
 from tokenizers import Tokenizer
 
+Pair = tuple[str, str, str]  # text, separator, target
 CONTEXT = 1024
 LEAD = re.compile(r"^(an?|the|on|on the|towards?|some)\s+", re.IGNORECASE)
 MEANS = re.compile(r"\s+(via|using|by|based on|through|with)\s.*$", re.IGNORECASE)
@@ -39,7 +40,7 @@ class Rows:
     prompts: np.ndarray
 
 
-def encode(tokenizer: Tokenizer, pairs: list[tuple[str, str, str]]) -> tuple[list[list[int]], list[int]]:
+def encode(tokenizer: Tokenizer, pairs: list[Pair]) -> tuple[list[list[int]], list[int]]:
     """(text, separator, target) to token rows and the lengths of their prompts; the text gives way to the context."""
     tokenizer.encode_special_tokens = True  # a text that holds "<|topic|>" is plain text
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
@@ -63,28 +64,52 @@ def place(tokens: np.ndarray, lengths: np.ndarray, prompts: np.ndarray, device: 
     return Rows(torch.from_numpy(tokens.astype(np.int64)).to(device), starts, lengths, prompts)
 
 
-def shard_pairs(path: Path, form: str, topics: dict[str, str]) -> list[tuple[str, str, str]]:
-    """The rows of one shard in the form "title" (as it is) or "topic" (its topic, or the core of its title)."""
-    pairs = []
-    for row in read_shard(path):
-        subject = topics.get(text_hash(row["text"]), core(row["title"])) if form == "topic" else None
-        pairs.append((row["text"], TOPIC, subject) if subject else (row["text"], TITLE, row["title"]))
-    return pairs
-
-
-def _encode_shard(job: tuple[Path, Path, str, Path | None]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    tokenizer_path, path, form, topics = job
-    pairs = shard_pairs(path, form, read_topics(topics) if topics else {})
+def _encode_shard(job: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    tokenizer_path, path = job
+    pairs = [(row["text"], TITLE, row["title"]) for row in read_shard(path)]
     return pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs))
 
 
-def load_corpus(
-    tokenizer_path: Path, shards: list[Path], form: str, device: str, jobs: int, topics: Path | None = None
-) -> Rows:
+def load_corpus(tokenizer_path: Path, shards: list[Path], device: str, jobs: int) -> Rows:
+    """All texts with their titles."""
     with ProcessPoolExecutor(jobs) as pool:
-        parts = list(pool.map(_encode_shard, [(tokenizer_path, path, form, topics) for path in shards]))
+        parts = list(pool.map(_encode_shard, [(tokenizer_path, path) for path in shards]))
     tokens, length, prompt = (np.concatenate(column) for column in zip(*parts, strict=True))
     return place(tokens, length, prompt, device)
+
+
+def supported(title: str, text: str) -> bool:
+    """Whether most long words of a title stand in its text: forum titles often do not say what the post is about."""
+    long_words = [word for word in title.lower().split() if len(word) > 3]
+    return bool(long_words) and sum(word in text.lower() for word in long_words) >= 0.6 * len(long_words)
+
+
+def _shard_pairs(job: tuple[Path, dict[str, str]]) -> tuple[list[Pair], list[Pair]]:
+    path, topics = job
+    titled: list[Pair] = []
+    written: list[Pair] = []
+    for row in read_shard(path):
+        if topic := topics.get(text_hash(row["text"])):
+            written.append((row["text"], TOPIC, topic))
+        elif row["domain"] != "arxiv":
+            subject = core(row["title"])
+            asks = "?" in row["title"] or row["title"].lower().startswith(("i ", "my ", "how ", "why ", "what "))
+            if subject and not asks and supported(subject, row["text"]):
+                titled.append((row["text"], TOPIC, subject))
+    return titled, written
+
+
+def topic_pairs(corpus: Path, tables: list[Path], jobs: int) -> tuple[list[Pair], list[Pair]]:
+    """General texts with the core of their title; texts with the topics that were written for this project."""
+    topics = {key: topic for table in tables for key, topic in read_topics(table).items()}
+    with ProcessPoolExecutor(jobs) as pool:
+        parts = list(pool.map(_shard_pairs, [(path, topics) for path in sorted(corpus.glob("corpus-*.jsonl.xz"))]))
+    titled, written = ([pair for part in parts for pair in part[kind]] for kind in (0, 1))
+    print(
+        f"{len(titled)} general texts with a title, {len(written)} of {len(topics)} texts with a written topic",
+        flush=True,
+    )
+    return titled, written
 
 
 @dataclass
@@ -140,14 +165,11 @@ def cut(lengths: np.ndarray, size: int, most: int) -> Iterator[slice]:
         first = last
 
 
-def epochs(forms: list[Rows], size: int, seed: int, most: int) -> Iterator[tuple[Rows, np.ndarray]]:
-    """Endless batches of rows in random order; each epoch takes one of each row's forms at random."""
+def epochs(rows: Rows, size: int, seed: int, most: int) -> Iterator[tuple[Rows, np.ndarray]]:
+    """Endless batches of rows in random order, epoch after epoch."""
     generator = np.random.default_rng(seed)
     while True:
-        which = generator.integers(len(forms), size=len(forms[0].lengths))
-        batches = []
-        for number, rows in enumerate(forms):
-            mine = generator.permutation(np.flatnonzero(which == number))
-            batches += [(rows, mine[part]) for part in cut(rows.lengths[mine], size, most)]
+        order = generator.permutation(len(rows.lengths))
+        batches = [order[part] for part in cut(rows.lengths[order], size, most)]
         for index in generator.permutation(len(batches)):
-            yield batches[index]
+            yield rows, batches[index]
