@@ -1,7 +1,7 @@
 """A pre-trained Llama and labelled (text, topic) rows in, a model that writes topics out.
 
     python mini/adapt.py --base build/base --written mini/topics.tsv --corpus build/corpus --out build/writer \
-        --folds 0 --epochs 3 --lr 5e-4 --batch-rows 64 --soup 1 --rehearsal 0.3
+        --folds 0 --epochs 1 --batch-rows 64 --soup 1 --rehearsal 0.8
     python mini/adapt.py --base build/writer --labels build/labels.jsonl --corpus build/corpus --out build/mini
 
 Without --labels the model is fitted to written topics; with both, these are rehearsed. Every fold is scored on rows
