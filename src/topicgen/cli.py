@@ -90,7 +90,12 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--model", default="mini", help="mini, a model folder, or a hub id (default: mini)")
     add("--engine", choices=["auto", "ct2", "hf"], default="auto", help="what runs the model (default: auto)")
     add("--threads", type=int, metavar="N", help="CPU cores to use (default: all that may be used)")
-    add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic of ct2 (default: int8)")
+    add(
+        "--precision",
+        choices=["auto", "int8", "float32", "bf16", "fp8", "nf4"],
+        default="auto",
+        help="arithmetic: int8 or float32 with ct2; bf16, fp8 or nf4 on a GPU (default: auto)",
+    )
     add(
         "--topics",
         type=int,

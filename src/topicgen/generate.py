@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
+from typing import get_args
 
-from topicgen.config import GenerationSettings
+from topicgen.config import GenerationSettings, require_one_of
 from topicgen.engines import ENGINES, Completion, Engine, Precision
 from topicgen.errors import UsageError, UserError
 from topicgen.models import ModelFolder, find_model
@@ -38,7 +39,7 @@ class TopicGenerator:
 
     @classmethod
     def load(
-        cls, model: str = "mini", *, engine: str = "auto", threads: int | None = None, precision: Precision = "int8"
+        cls, model: str = "mini", *, engine: str = "auto", threads: int | None = None, precision: Precision = "auto"
     ) -> "TopicGenerator":
         """Loads a model.
 
@@ -46,15 +47,15 @@ class TopicGenerator:
             model: ``mini``, a model folder, or a hub id such as ``owner/name`` (the only case that uses the network).
             engine: A name in ``ENGINES``, or ``auto``: ``hf`` for large models where there is a GPU, else ``ct2``.
             threads: CPU cores to use; None takes all that the process may use.
-            precision: ``int8``, or ``float32`` for exactness at a third less speed; only ``ct2`` heeds it.
+            precision: ``auto``; ``int8`` or ``float32`` (exact, a third slower) with ct2; ``bf16``, ``fp8`` or ``nf4``
+                with hf on a GPU, ``float32`` without one.
 
         Raises:
             UserError: When there is no such model or engine, or the model cannot be run by it.
         """
         if engine not in ("auto", *ENGINES):
             raise UsageError(f"no engine {engine!r}; there are auto, {', '.join(ENGINES)}")
-        if precision not in ("int8", "float32"):
-            raise UsageError(f"precision must be int8 or float32, not {precision!r}")
+        require_one_of("precision", precision, get_args(Precision))
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
         folder = find_model(model)
@@ -82,7 +83,8 @@ class TopicGenerator:
         """As ``generate``, in lists that are ready together; holds no more than ``settings.window`` documents."""
         settings = settings or GenerationSettings()
         source = iter(documents)
-        size = min(FIRST_WINDOW, settings.window)
+        largest = settings.window or self.engine.window
+        size = min(FIRST_WINDOW, largest)
         failure = None
         while failure is None:
             window, failure = _read_window(source, size)
@@ -90,7 +92,7 @@ class TopicGenerator:
                 yield self._window(window, settings)
             elif failure is None:
                 return
-            size = min(2 * size, settings.window)
+            size = min(2 * size, largest)
         raise failure
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from topicgen import GenerationSettings, TopicGenerator, UserError, generate
 from topicgen.engines import ENGINES, Completion, CT2Engine, HFEngine
 from topicgen.engines.ct2_weights import _read_tensors
+from topicgen.engines.hf_batches import TransformersBatches
 from topicgen.models import ModelFolder, find_model
 
 GPU = pytest.importorskip("torch").cuda.is_available()
@@ -128,14 +129,16 @@ def test_batch_that_does_not_fit_is_halved(
 ) -> None:
     import torch
 
-    run, room = HFEngine._run, 3
+    run, room = TransformersBatches._run, 3
 
-    def small(engine: HFEngine, given: list[tuple[int, ...]], settings: GenerationSettings) -> list[list[Completion]]:
+    def small(
+        engine: TransformersBatches, given: list[tuple[int, ...]], settings: GenerationSettings
+    ) -> list[list[Completion]]:
         if len(given) > room:
             raise torch.OutOfMemoryError
         return run(engine, given, settings)
 
-    monkeypatch.setattr(HFEngine, "_run", small)
+    monkeypatch.setattr(TransformersBatches, "_run", small)
     assert equal(best(hf, inputs[:8]), greedy[:8]) >= SHARE
     room = 0
     with pytest.raises(UserError, match="needs more memory than the GPU has"):

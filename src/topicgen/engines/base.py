@@ -11,7 +11,9 @@ from typing import Literal, Protocol
 
 from topicgen.config import GenerationSettings
 
-Precision = Literal["int8", "float32"]
+Precision = Literal["auto", "int8", "float32", "bf16", "fp8", "nf4"]
+"""Arithmetic of an engine; each has some of them, ``auto`` is its own choice."""
+WINDOW = 256
 TOPIC_ROOM = 64  # tokens of the context that a prompt leaves free
 LENGTH_SPREAD = 4
 
@@ -43,6 +45,12 @@ class Engine(Protocol):
     name: str
     max_prompt_tokens: int
     """Longest prompt, in tokens, that leaves room for a topic of the usual length."""
+    window: int
+    """Prompts of one call that it runs at full speed with."""
+    precision: str
+    """Arithmetic that it computes in."""
+    reason: str
+    """Why so, for people; may be empty."""
 
     def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
         """Completions for each prompt, likeliest first: ``settings.beams`` of them."""
