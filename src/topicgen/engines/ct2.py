@@ -13,8 +13,8 @@ from topicgen.config import GenerationSettings
 from topicgen.engines.base import (
     LENGTH_SPREAD,
     TOPIC_ROOM,
-    WINDOW,
     Completion,
+    Engine,
     Precision,
     available_threads,
     groups,
@@ -32,7 +32,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 _KEPT_BYTES = 1 << 30
 
 
-class CT2Engine:
+class CT2Engine(Engine):
     """Llama-architecture models on CTranslate2.
 
     Args:
@@ -45,8 +45,6 @@ class CT2Engine:
     """
 
     name = "ct2"
-    window = WINDOW
-    reason = ""
 
     def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "auto") -> None:
         self.max_prompt_tokens = model.context_tokens - TOPIC_ROOM
@@ -56,6 +54,7 @@ class CT2Engine:
         if self.precision not in ("int8", "float32"):
             raise UsageError(f"the ct2 engine computes in int8 or float32, not in {precision}; the hf engine may")
         self._workers = threads or available_threads()
+        self.reason = f"{self.precision} on {self._workers} CPU cores"
         self._folder, self._owner = ct2_folder(model, self.precision, cache_folder())
         # Prompts of a small model are short: one batch on each core beats one batch over all cores.
         self._generator = self._open(self._workers, 1)

@@ -6,7 +6,7 @@ Plain Llamas are computed by topicgen itself on a GPU (``packed``), everything e
 from collections.abc import Sequence
 
 from topicgen.config import GenerationSettings
-from topicgen.engines.base import TOPIC_ROOM, WINDOW, Completion, Precision, available_threads
+from topicgen.engines.base import TOPIC_ROOM, WINDOW, Completion, Engine, Precision, available_threads
 from topicgen.errors import UserError
 from topicgen.extras import require
 from topicgen.models import ModelFolder
@@ -15,7 +15,7 @@ from topicgen.prompt import PromptEncoder
 GPU_WINDOW = 2048
 
 
-class HFEngine:
+class HFEngine(Engine):
     """Causal language models, whole, quantised or with an adapter.
 
     Args:
