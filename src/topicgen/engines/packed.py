@@ -113,14 +113,8 @@ class PackedLlama:
         ]
         logits += [logits[0][:1].expand(count - len(prompts), -1)]
         form.writing.begin(torch.tensor([*lengths, *[1] * (count - len(prompts))], device=model.device), first_written)
-        return written(
-            torch.cat(logits),
-            form.step,
-            len(prompts),
-            self._stop,
-            settings,
-            sampling_state([*prompts], settings.seed),
-        )
+        seed = sampling_state(prompts, settings.seed) if settings.temperature > 0 else 0
+        return written(torch.cat(logits), form.step, len(prompts), self._stop, settings, seed)
 
     def _cache_tokens(self) -> int:
         if not self._gpu:
