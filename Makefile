@@ -7,8 +7,9 @@ DATA ?= ../shared/data
 BASE := .venv
 DEV := .venv-dev
 UNSLOTH := .venv-unsloth
+VLLM := .venv-vllm
 
-.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality venv-unsloth clean
+.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality venv-unsloth venv-vllm clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -26,6 +27,12 @@ $(DEV)/ready: pyproject.toml constraints.txt
 $(UNSLOTH)/ready: pyproject.toml constraints-unsloth.txt
 	$(PYTHON) -m venv $(UNSLOTH)
 	$(UNSLOTH)/bin/pip install $(PIP_FLAGS) -c constraints-unsloth.txt -e '.[unsloth]'
+	touch $@
+
+# vLLM wants one build of torch exactly, and gigabytes of CUDA.
+$(VLLM)/ready: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install $(PIP_FLAGS) -c constraints-vllm.txt -e '.[vllm]'
 	touch $@
 
 demo: $(BASE)/ready
@@ -69,5 +76,9 @@ quality: $(DEV)/ready
 venv-unsloth: $(UNSLOTH)/ready
 	@echo "run $(UNSLOTH)/bin/topicgen train DATA --backend unsloth"
 
+# For `topicgen generate --engine vllm`, on Linux with an NVIDIA GPU.
+venv-vllm: $(VLLM)/ready
+	@echo "run $(VLLM)/bin/topicgen generate DATA --model FOLDER --engine vllm"
+
 clean:
-	rm -rf $(BASE) $(DEV) $(UNSLOTH) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(BASE) $(DEV) $(UNSLOTH) $(VLLM) build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -40,7 +40,7 @@ class ScriptedServer:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 outer.requests.append(request)
                 outer.keys.append(self.headers["Authorization"])
-                status, body = reply(request["messages"][0]["content"])
+                status, body = reply(request["prompt"] if "prompt" in request else request["messages"][0]["content"])
                 data = (body if isinstance(body, str) else json.dumps(body)).encode()
                 with suppress(OSError):  # the client may have given up
                     self.send_response(status)

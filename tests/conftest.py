@@ -10,6 +10,7 @@ import pytest
 from commands import Command
 from hypothesis import HealthCheck, settings
 from reading import Reading
+from served import chat_folder, real_server
 
 from topicgen import TopicGenerator
 from topicgen.models import ModelFolder, find_model
@@ -18,6 +19,8 @@ _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scop
 
 settings.register_profile("default", max_examples=200, **_SHARED)
 settings.register_profile("fuzz", max_examples=10_000, **_SHARED)
+__all__ = ["chat_folder", "real_server"]  # fixtures of another file
+
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

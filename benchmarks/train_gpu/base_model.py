@@ -121,6 +121,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for bf16/ and nf4/")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.model of Llama 3")
     parser.add_argument("--size", choices=sorted(SIZES), default="8b", help="tiny: bf16 only (default: 8b)")
+    parser.add_argument("--only-bf16", action="store_true", help="write no nf4/")
     options = parser.parse_args()
     start = time.perf_counter()
 
@@ -133,7 +134,7 @@ def main() -> None:
     full = options.out / "bf16"
     save_random_model(llama_config(tokenizer, options.size), full)
     done(full)
-    if options.size != "tiny":
+    if options.size != "tiny" and not options.only_bf16:
         torch.cuda.empty_cache()
         save_nf4(full, options.out / "nf4")
         done(options.out / "nf4")

@@ -1,10 +1,16 @@
-"""Prompts in, answers of an OpenAI-compatible server out, in order; what failed comes back as a ``ChatFailure``."""
+"""Prompts in, answers of an OpenAI-compatible server out, in order; what failed comes back as a ``ChatFailure``.
+
+Two routes are asked: chat completions, where the server puts its own template around a message, and completions, where
+the prompt is the whole text.
+"""
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from topicgen.errors import UsageError, UserError
@@ -24,6 +30,49 @@ class ChatFailure:
 
     reason: str
     final: bool = field(default=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What is asked of every prompt.
+
+    Attributes:
+        max_tokens: Longest answer.
+        whole_text: Whether prompts are the whole text, for the route of completions, rather than a user's message.
+        temperature: 0 for the likeliest answer.
+        seed: Of sampling; None leaves it to the server.
+        logprobs: Whether log-probabilities of the answer's tokens are asked for.
+    """
+
+    max_tokens: int
+    whole_text: bool = False
+    temperature: float = 0
+    seed: int | None = None
+    logprobs: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of the client's call beside model and prompt."""
+        options: dict[str, Any] = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        if self.seed is not None:
+            options["seed"] = self.seed
+        if self.logprobs:
+            options["logprobs"] = 1 if self.whole_text else True
+        return options
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAnswer:
+    """What the server wrote.
+
+    Attributes:
+        text: The answer.
+        finished: Whether it ended by itself rather than at the longest length.
+        logprobs: Log-probabilities of its tokens; empty where the server gave none.
+    """
+
+    text: str
+    finished: bool
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +172,39 @@ class ChatClient:
             prompts: Each is the only message, from the user, of its own conversation.
             max_tokens: Longest answer.
         """
+        for answer in self.answers(prompts, ChatRequest(max_tokens)):
+            yield answer.text if isinstance(answer, ChatAnswer) else answer
+
+    def answers(self, prompts: Sequence[str], request: ChatRequest) -> Iterator[ChatAnswer | ChatFailure]:
+        """As ``ask``, by either route and with what else the server tells."""
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="chat")
         try:
-            yield from pool.map(lambda prompt: self._answer(prompt, max_tokens), prompts)
+            yield from pool.map(partial(self._answer, request=request), prompts)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _answer(self, prompt: str, max_tokens: int) -> str | ChatFailure:
-        message = {"role": "user", "content": prompt.encode("utf-8", "replace").decode()}  # JSON has no lone surrogates
+    def served(self) -> list[str]:
+        """Names of the models that the server has, asked once and without patience; empty where it does not tell.
+
+        Raises:
+            UserError: When no server is there.
+        """
         try:
-            reply = self._client.chat.completions.create(
-                model=self._model, messages=[message], temperature=0, max_tokens=max_tokens
-            )
-            choice = reply.choices[0]
-            text = choice.message.content
+            models = self._client.with_options(max_retries=0).models.list()
+            return [str(model.id) for model in models.data]
+        except self._openai.APIConnectionError as error:
+            raise UserError(self._failure(self._reason(error)).reason) from None
+        except Exception:  # noqa: BLE001 - not every server has this route, and the client does not check what it sends
+            return []
+
+    def _answer(self, prompt: str, request: ChatRequest) -> ChatAnswer | ChatFailure:
+        text = prompt.encode("utf-8", "replace").decode()  # JSON has no lone surrogates
+        try:
+            return self._asked(text, request)
+        except self._openai.BadRequestError as error:
+            if request.logprobs and "logprob" in str(error).lower():  # as for models that reason
+                return self._answer(prompt, replace(request, logprobs=False))
+            return self._failure(self._reason(error))
         except self._openai.OpenAIError as error:
             unreachable = isinstance(error, self._openai.APIConnectionError)
             timed_out = isinstance(error, self._openai.APITimeoutError)
@@ -144,9 +212,22 @@ class ChatClient:
             return self._failure(self._reason(error), final=refused or (unreachable and not timed_out))
         except (ValueError, TypeError, AttributeError, IndexError):  # the client does not check what servers send
             return self._failure("did not answer with a chat completion")
+
+    def _asked(self, prompt: str, request: ChatRequest) -> ChatAnswer | ChatFailure:
+        if request.whole_text:
+            reply = self._client.completions.create(model=self._model, prompt=prompt, **request.options())
+            choice = reply.choices[0]
+            text, numbers = choice.text, getattr(choice.logprobs, "token_logprobs", None)
+        else:
+            message = {"role": "user", "content": prompt}
+            reply = self._client.chat.completions.create(model=self._model, messages=[message], **request.options())
+            choice = reply.choices[0]
+            text, tokens = choice.message.content, getattr(choice.logprobs, "content", None)
+            numbers = [token.logprob for token in tokens or ()]
         if not isinstance(text, str):  # as reasoning models do that reach the limit while they think
             return self._failure(f"answered without text (finish_reason {choice.finish_reason})")
-        return text
+        known = tuple(number for number in numbers or () if isinstance(number, int | float))
+        return ChatAnswer(text, choice.finish_reason == "stop", known)
 
     def _failure(self, reason: str, final: bool = False) -> ChatFailure:
         return ChatFailure(f"{self.address} {self._server.public(reason)}", final)

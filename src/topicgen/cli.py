@@ -11,7 +11,6 @@ from typing import get_args
 from topicgen import config
 from topicgen.errors import (
     EXIT_FAILURE,
-    EXIT_INCOMPLETE,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_TERMINATED,
@@ -25,7 +24,7 @@ from topicgen.training.command import add_train
 from topicgen.version import __version__
 
 EPILOG = """\
-exit codes: 0 ok; 1 failure; 2 wrong usage; 3 some of the input could not be read, the rest is written;
+exit codes: 0 ok; 1 failure; 2 wrong usage; 3 some documents could not be read or failed, the rest is written;
 130 interrupted (Ctrl-C); 143 terminated. Data goes to stdout, everything else to stderr.
 """
 
@@ -87,10 +86,29 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--delimiter", metavar="CHAR", help="field delimiter of CSV files (default: comma)")
     group = parser.add_argument_group("model")
     add = group.add_argument
-    add("--model", default="mini", help="mini, a model folder, or a hub id (default: mini)")
-    add("--engine", choices=["auto", "ct2", "hf"], default="auto", help="what runs the model (default: auto)")
-    add("--threads", type=int, metavar="N", help="CPU cores to use (default: all that may be used)")
-    add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic of ct2 (default: int8)")
+    add(
+        "--model",
+        default="mini",
+        help="mini, a model folder, a hub id, or with --engine openai a name on the server (default: mini)",
+    )
+    add(
+        "--engine",
+        choices=["auto", "ct2", "hf", "vllm", "openai"],
+        default="auto",
+        help="what runs the model (default: auto)",
+    )
+    add(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="CPU cores to use (default: all that may be used), or requests at once of openai (default: 16)",
+    )
+    add(
+        "--precision",
+        choices=["auto", "int8", "float32", "bf16", "fp8", "nf4"],
+        default="auto",
+        help="arithmetic: int8 or float32 with ct2; bf16, fp8 or nf4 on a GPU (default: auto)",
+    )
     add(
         "--topics",
         type=int,
@@ -182,7 +200,7 @@ def run_generate(args: argparse.Namespace) -> int:
         verbose=args.verbose,
         progress=not args.quiet and sys.stderr.isatty(),
     )
-    return EXIT_INCOMPLETE if job.run().failed else EXIT_OK
+    return job.run()
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -111,8 +111,9 @@ class GenerationSettings:
     """Prompt tokens that one batch may hold; None leaves the choice to the engine."""
     deterministic: bool = False
     """Whether each document is computed alone, so that no neighbour in a batch can change its topic; slower."""
-    window: int = 256
-    """Documents that are read ahead and sorted by length; output keeps the input's order."""
+    window: int | None = None
+    """Documents that are read ahead and sorted by length; None leaves the choice to the engine. Output keeps the
+    input's order."""
 
     def __post_init__(self) -> None:
         require_between(

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from topicgen.models import EMBEDDED, find_model
 from topicgen.version import __version__
 
 REQUIRED = ("ctranslate2", "numpy", "platformdirs", "pyarrow", "rich", "safetensors", "tokenizers")
-EXTRAS = {"train": ("torch", "transformers")}
+EXTRAS = {"train": ("torch", "transformers"), "openai": ("openai",), "vllm": ("vllm",)}
 """Optional packages by the extra that installs them."""
 
 
@@ -45,6 +46,24 @@ def _model(name: str) -> dict[str, Any]:
         return {"name": name, "error": str(error)}
 
 
+def _engines() -> dict[str, str]:
+    """What each engine runs on here, or what it lacks."""
+    devices = _cuda_devices()
+    gpu = f"{devices} CUDA devices" if devices else "no GPU"
+    lacks = {extra: [p for p in packages if not _version(p)] for extra, packages in EXTRAS.items()}
+
+    def state(extra: str, there: str) -> str:
+        return f"lacks {', '.join(lacks[extra])}" if lacks[extra] else there
+
+    server = "server from OPENAI_BASE_URL" if os.environ.get("OPENAI_BASE_URL") else "OPENAI_BASE_URL is not set"
+    return {
+        "ct2": "CPU",
+        "hf": state("train", gpu if devices else "CPU"),
+        "vllm": state("vllm", gpu),
+        "openai": state("openai", server),
+    }
+
+
 def examine() -> dict[str, Any]:
     """The state of the installation as JSON-like data; ``problems`` lists what keeps it from working."""
     required = {name: _version(name) for name in REQUIRED}
@@ -63,6 +82,7 @@ def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": required | {p: _version(p) for packages in EXTRAS.values() for p in packages},
         "devices": {"cpu_threads": available_threads(), "cuda_devices": _cuda_devices()},
+        "engines": _engines(),
         "models": models,
         "cache": {"path": str(cache), "bytes": _size(cache) if cache.is_dir() else 0},
         "missing_extras": missing,
@@ -76,6 +96,7 @@ def describe(state: dict[str, Any]) -> str:
     lines += [f"  {name:<13} {found or '-'}" for name, found in state["packages"].items()]
     devices = state["devices"]
     lines.append(f"devices: {devices['cpu_threads']} CPU threads, {devices['cuda_devices']} CUDA devices")
+    lines += [f"engine {name:<6} {what}" for name, what in state["engines"].items()]
     for model in state["models"]:
         if "error" not in model:
             lines.append(f"model {model['name']}: {model['weights_bytes'] / 2**20:.0f} MiB, {model['path']}")

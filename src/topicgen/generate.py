@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
+from typing import get_args
 
-from topicgen.config import GenerationSettings
+from topicgen.config import GenerationSettings, require_one_of
 from topicgen.engines import ENGINES, Completion, Engine, Precision
 from topicgen.errors import UsageError, UserError
-from topicgen.models import ModelFolder, find_model
+from topicgen.models import ModelFolder, find_model, find_served
 from topicgen.phrase import clean, distinct, fallback, support
 from topicgen.prompt import EncodedPrompt, PromptEncoder
 from topicgen.records import Document, RankedTopic, Status, Topic
@@ -38,7 +39,7 @@ class TopicGenerator:
 
     @classmethod
     def load(
-        cls, model: str = "mini", *, engine: str = "auto", threads: int | None = None, precision: Precision = "int8"
+        cls, model: str = "mini", *, engine: str = "auto", threads: int | None = None, precision: Precision = "auto"
     ) -> "TopicGenerator":
         """Loads a model.
 
@@ -46,18 +47,18 @@ class TopicGenerator:
             model: ``mini``, a model folder, or a hub id such as ``owner/name`` (the only case that uses the network).
             engine: A name in ``ENGINES``, or ``auto``: ``hf`` for large models where there is a GPU, else ``ct2``.
             threads: CPU cores to use; None takes all that the process may use.
-            precision: ``int8``, or ``float32`` for exactness at a third less speed; only ``ct2`` heeds it.
+            precision: ``auto``; ``int8`` or ``float32`` (exact, a third slower) with ct2; ``bf16``, ``fp8`` or ``nf4``
+                with hf on a GPU, ``float32`` without one.
 
         Raises:
             UserError: When there is no such model or engine, or the model cannot be run by it.
         """
         if engine not in ("auto", *ENGINES):
             raise UsageError(f"no engine {engine!r}; there are auto, {', '.join(ENGINES)}")
-        if precision not in ("int8", "float32"):
-            raise UsageError(f"precision must be int8 or float32, not {precision!r}")
+        require_one_of("precision", precision, get_args(Precision))
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
-        folder = find_model(model)
+        folder = find_served(model) if engine == "openai" else find_model(model)
         name = choose_engine(folder) if engine == "auto" else engine
         return cls(folder, ENGINES[name](folder, threads=threads, precision=precision))
 
@@ -82,7 +83,8 @@ class TopicGenerator:
         """As ``generate``, in lists that are ready together; holds no more than ``settings.window`` documents."""
         settings = settings or GenerationSettings()
         source = iter(documents)
-        size = min(FIRST_WINDOW, settings.window)
+        largest = settings.window or self.engine.window
+        size = min(FIRST_WINDOW, largest)
         failure = None
         while failure is None:
             window, failure = _read_window(source, size)
@@ -90,7 +92,7 @@ class TopicGenerator:
                 yield self._window(window, settings)
             elif failure is None:
                 return
-            size = min(2 * size, settings.window)
+            size = min(2 * size, largest)
         raise failure
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
@@ -102,10 +104,10 @@ class TopicGenerator:
         if settings.topics > 1:  # wider than asked for: some completions say the same in other letters
             settings = replace(settings, beams=max(settings.beams, 2 * settings.topics + 2))
         completions = dict(zip(unique, self.engine.generate(unique, settings), strict=True)) if unique else {}
-        if settings.second_look and settings.topics == 1 and settings.temperature == 0:
+        if settings.second_look and self.engine.beam_search and settings.topics == 1 and settings.temperature == 0:
             self._look_again(texts, completions, settings)
         return [
-            self._topic(document, prompt, completions[prompt.ids] if full else [], settings)
+            self._topic(document, prompt, completions[prompt.ids] if full else None, settings)
             for document, prompt, full in zip(documents, prompts, readable, strict=True)
         ]
 
@@ -127,7 +129,7 @@ class TopicGenerator:
         def doubtful(completion: Completion, text: str) -> bool:
             return completion.score < DOUBTFUL_SCORE or support(self._text(completion), text) < 1
 
-        again = [ids for ids, text in texts.items() if doubtful(completions[ids][0], text)]
+        again = [ids for ids, text in texts.items() if completions[ids] and doubtful(completions[ids][0], text)]
         found = self.engine.generate(again, replace(settings, beams=SECOND_LOOK_BEAMS)) if again else []
         for ids, candidates in zip(again, found, strict=True):
 
@@ -139,7 +141,11 @@ class TopicGenerator:
             completions[ids] = [max([*completions[ids], *candidates], key=worth)]
 
     def _topic(
-        self, document: Document, prompt: EncodedPrompt, completions: Sequence[Completion], settings: GenerationSettings
+        self,
+        document: Document,
+        prompt: EncodedPrompt,
+        completions: Sequence[Completion] | None,
+        settings: GenerationSettings,
     ) -> Topic:
         def topic(kept: Sequence[RankedTopic], status: Status) -> Topic:
             return Topic(
@@ -155,19 +161,34 @@ class TopicGenerator:
             )
 
         if not completions:
-            return topic([], "empty")
+            return topic([], "empty" if completions is None else "failed")
         texts = [self._text(completion) for completion in completions]
-        ranked = [RankedTopic(text, c.score) for text, c in zip(texts, completions, strict=True) if text]
+        scores = [completion.score if completion.logprobs else None for completion in completions]
+        ranked = [RankedTopic(text, score) for text, score in zip(texts, scores, strict=True) if text]
         if not ranked:
-            ranked = [RankedTopic(fallback(document.text), completions[0].score)]
+            ranked = [RankedTopic(fallback(document.text), scores[0])]
         kept = [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
         return topic(kept, "truncated" if document.cut or prompt.truncated else "ok")
 
 
 def choose_engine(model: ModelFolder) -> str:
     """``hf`` for models that are slow on a CPU, or do not run there, where there is a GPU; else ``ct2``."""
-    large = model.quantized or sum(file.stat().st_size for file in model.weights) > LARGE_BYTES
-    return "hf" if large and _has_gpu() else "ct2"
+    return "hf" if is_large(model) and _has_gpu() else "ct2"
+
+
+def describe_choice(model: ModelFolder, engine: Engine) -> str:
+    """Which engine ``choose_engine`` took and why, on one line."""
+    size = f"{sum(file.stat().st_size for file in model.weights) / 2**30:.1f} GB of weights"
+    if engine.name == "hf":
+        why = f"{size} and a GPU"
+    else:
+        why = f"{size} and no GPU that PyTorch can use" if is_large(model) else f"{size} are fast on the CPU"
+    return f"engine {engine.name}: {why}; {engine.reason}"
+
+
+def is_large(model: ModelFolder) -> bool:
+    """Whether a model is slow on a CPU, or does not run there."""
+    return model.quantized or sum(file.stat().st_size for file in model.weights) > LARGE_BYTES
 
 
 def _has_gpu() -> bool:

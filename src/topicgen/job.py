@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from topicgen.config import GenerationSettings, ReaderSettings, WriterSettings
-from topicgen.generate import TopicGenerator
+from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK
+from topicgen.generate import TopicGenerator, describe_choice, is_large
 from topicgen.progress import ProgressBar
 from topicgen.reader import Problems, read_documents
 from topicgen.writer import open_writer, output_format
@@ -37,8 +38,8 @@ class GenerateJob:
     progress: bool
     _statuses: Counter[str] = field(default_factory=Counter)
 
-    def run(self) -> Problems:
-        """Checks inputs and output, loads the model, and writes the topics; returns what could not be read."""
+    def run(self) -> int:
+        """Checks inputs and output, loads the model, and writes the topics; returns the exit code."""
         problems = Problems(self._quarantine_path())
         written = [Path(self.output)] if self.output else []
         documents = read_documents(
@@ -56,6 +57,8 @@ class GenerateJob:
             with open_writer(self.output, settings, force=self.force, inputs=self.inputs) as writer:
                 generator = TopicGenerator.load(self.model, **self.load_options)
                 writer.write([])  # only now that all is loaded is an earlier output given up
+                if self.load_options["engine"] == "auto" and (self.verbose or is_large(generator.model)):
+                    self.say(describe_choice(generator.model, generator.engine))
                 if self.verbose:
                     self.say(f"model {generator.model.name}, engine {generator.engine.name}, {self.load_options}")
                 began = time.monotonic()
@@ -74,8 +77,10 @@ class GenerateJob:
             problems.close()
             for line in problems.summary():
                 self.warn(line)
+        for reason, number in generator.engine.failures.items():
+            self.warn(f"{number} {'document' if number == 1 else 'documents'} failed: {reason}")
         self._report(seconds)
-        return problems
+        return EXIT_INCOMPLETE if problems.failed or self._statuses["failed"] else EXIT_OK
 
     def _quarantine_path(self) -> Path:
         if self.quarantine:

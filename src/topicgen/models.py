@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 EMBEDDED = ("mini",)
+SERVED_BYTES = 24_000  # of a text that a server's model reads
+SERVED_PROMPT = (
+    "Please generate a meaningful topic for the following article. Answer with the topic alone, a phrase of two to six "
+    "words, without quotation marks.\n\n"
+)
 BASES = {"llama3-8b": "unsloth/llama-3-8b-bnb-4bit"}
 """Short names of base models, and their hub ids."""
 
@@ -145,6 +150,38 @@ class ModelFolder(WeightsFolder):
         return _digest([bytes.fromhex(self.base.weights_digest), *_file_digests(self.adapter.files)])
 
 
+class ServedModel(ModelFolder):
+    """A model of which only a server's name for it is known. It is asked in words, and its tokens are bytes of UTF-8.
+
+    Args:
+        name: The model's name on the server.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not name:
+            raise UserError("the openai engine needs --model NAME, the model's name on the server")
+        self.path, self.name = Path(name), name
+        self.config = {"max_position_embeddings": SERVED_BYTES}
+        self.weights = []
+        self.adapter = self.base = None
+        self.prompt = Prompt(SERVED_PROMPT, "", stop="")
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+        letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+        tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(letters)}, []))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        return tokenizer
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the name and of what it is asked: nothing else is known of the model."""
+        return _digest([self.name.encode(), SERVED_PROMPT.encode()])
+
+
 def _digest(parts: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
@@ -191,6 +228,15 @@ def find_model(name: str) -> ModelFolder:
         UserError: When there is no such model, or the hub cannot be reached.
     """
     return ModelFolder(_locate(name, EMBEDDED), name)
+
+
+def find_served(name: str) -> ModelFolder:
+    """A model that a server runs: a folder here whose prompt and tokenizer it has, or else only a name.
+
+    Raises:
+        UserError: When the folder is no model folder.
+    """
+    return find_model(name) if name in EMBEDDED or os.path.isdir(name) else ServedModel(name)  # noqa: PTH112
 
 
 def find_base(name: str) -> WeightsFolder:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Status = Literal["ok", "empty", "truncated"]
+Status = Literal["ok", "empty", "truncated", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class RankedTopic:
-    """One of several topics of a document, and the model's mean probability of its tokens (0 to 1)."""
+    """One of several topics of a document, and the model's mean probability of its tokens (0 to 1), where known."""
 
     topic: str
-    score: float
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,11 @@ class Topic:
 
     Attributes:
         id: The document's id.
-        topic: One line of text; empty only when ``status`` is ``empty``.
-        score: Geometric mean of the probabilities of the topic's tokens and of its end, 0 to 1; None when empty.
-        status: ``ok``; ``empty`` for a document without text; ``truncated`` when its end was not read.
+        topic: One line of text; empty only when ``status`` is ``empty`` or ``failed``.
+        score: Geometric mean of the probabilities of the topic's tokens and of its end, 0 to 1; None without a topic,
+            or where the engine gives no probabilities.
+        status: ``ok``; ``empty`` for a document without text; ``truncated`` when its end was not read; ``failed`` when
+            the engine gave no topic.
         source: The document's source.
         position: The document's position.
         topics: All distinct topics, best first, when more than one was asked for; else empty.

@@ -11,8 +11,9 @@ from passages import PASSAGES
 from safetensors.numpy import save_file
 
 from topicgen import GenerationSettings, TopicGenerator, UserError, generate
-from topicgen.engines import ENGINES, Completion, CT2Engine, HFEngine
+from topicgen.engines import ENGINES, Completion, HFEngine
 from topicgen.engines.ct2_weights import _read_tensors
+from topicgen.engines.hf_batches import TransformersBatches
 from topicgen.models import ModelFolder, find_model
 
 GPU = pytest.importorskip("torch").cuda.is_available()
@@ -128,14 +129,16 @@ def test_batch_that_does_not_fit_is_halved(
 ) -> None:
     import torch
 
-    run, room = HFEngine._run, 3
+    run, room = TransformersBatches._run, 3
 
-    def small(engine: HFEngine, given: list[tuple[int, ...]], settings: GenerationSettings) -> list[list[Completion]]:
+    def small(
+        engine: TransformersBatches, given: list[tuple[int, ...]], settings: GenerationSettings
+    ) -> list[list[Completion]]:
         if len(given) > room:
             raise torch.OutOfMemoryError
         return run(engine, given, settings)
 
-    monkeypatch.setattr(HFEngine, "_run", small)
+    monkeypatch.setattr(TransformersBatches, "_run", small)
     assert equal(best(hf, inputs[:8]), greedy[:8]) >= SHARE
     room = 0
     with pytest.raises(UserError, match="needs more memory than the GPU has"):
@@ -191,7 +194,8 @@ def test_engine_is_chosen_by_the_machine_and_the_model(
 
 
 def test_engines_are_known_by_name() -> None:
-    assert list(ENGINES.items()) == [("ct2", CT2Engine), ("hf", HFEngine)]
+    assert list(ENGINES) == ["ct2", "hf", "vllm", "openai"]
+    assert all(engine.name == name for name, engine in ENGINES.items())
     assert TopicGenerator.load("mini", engine="hf", threads=1).engine.name == "hf"
 
 

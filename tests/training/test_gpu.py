@@ -11,11 +11,11 @@ from models import tiny_llama
 from packs import EXACT, random_rows
 from test_llama import Gradients, in_packs, require_equal
 
+from topicgen.llama import fp8
 from topicgen.models import find_base
 from topicgen.training.attention import Fused, PerDocument
 from topicgen.training.base import load_base
 from topicgen.training.llama import PackedLlama
-from topicgen.training.memory import FP8_CAPABILITY
 from topicgen.training.packing import Fill, pack, packs
 from topicgen.training.rows import TokenRow
 from topicgen.training.settings import TrainingSettings
@@ -155,7 +155,7 @@ def test_matrices_kept_in_four_bits_compute_what_dense_ones_do(folder: Path, row
 
 
 def test_fp8_rounds_and_does_no_more(folder: Path, rows: list[TokenRow], exact: Result) -> None:
-    if torch.cuda.get_device_capability() < FP8_CAPABILITY:
+    if torch.cuda.get_device_capability() < fp8.CAPABILITY:
         pytest.skip("no FP8")
     loss, gradients = on_gpu(model_on(folder, CUDA, torch.bfloat16, precision="fp8", compiled=True), rows)
     assert loss == pytest.approx(exact[0], rel=0.02)

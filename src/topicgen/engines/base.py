@@ -3,15 +3,18 @@
 import math
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from topicgen.config import GenerationSettings
 
-Precision = Literal["int8", "float32"]
+Precision = Literal["auto", "int8", "float32", "bf16", "fp8", "nf4"]
+"""Arithmetic of an engine; each has some of them, ``auto`` is its own choice."""
+WINDOW = 256
 TOPIC_ROOM = 64  # tokens of the context that a prompt leaves free
 LENGTH_SPREAD = 4
 
@@ -33,19 +36,29 @@ class Completion:
 
     @property
     def score(self) -> float:
-        """Geometric mean of the token probabilities, 0 to 1."""
+        """Geometric mean of the token probabilities, 0 to 1; 0 where the engine gave none."""
         return math.exp(sum(self.logprobs) / len(self.logprobs)) if self.logprobs else 0.0
 
 
 class Engine(Protocol):
-    """Runs a model."""
+    """Runs a model. Engines derive from it for what it says of them by default."""
 
     name: str
     max_prompt_tokens: int
     """Longest prompt, in tokens, that leaves room for a topic of the usual length."""
+    window: int = WINDOW
+    """Prompts of one call that it runs at full speed with."""
+    beam_search: bool = True
+    """Whether ``settings.beams`` may be above 1."""
+    precision: str = ""
+    """Arithmetic that it computes in; empty where that is not known."""
+    reason: str = ""
+    """How it computes and why so, for people; may be empty."""
+    failures: Mapping[str, int] = MappingProxyType({})
+    """Why prompts have no completions, and how many."""
 
     def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
-        """Completions for each prompt, likeliest first: ``settings.beams`` of them."""
+        """Completions for each prompt, likeliest first: ``settings.beams`` of them; none for a prompt that failed."""
         ...
 
 

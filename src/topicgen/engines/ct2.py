@@ -14,6 +14,7 @@ from topicgen.engines.base import (
     LENGTH_SPREAD,
     TOPIC_ROOM,
     Completion,
+    Engine,
     Precision,
     available_threads,
     groups,
@@ -21,6 +22,7 @@ from topicgen.engines.base import (
     sampling_state,
 )
 from topicgen.engines.ct2_weights import ct2_folder, vocabulary
+from topicgen.errors import UsageError
 from topicgen.models import ModelFolder
 
 BATCH_TOKENS = 512  # larger batches leave a core's cache, and mix more lengths
@@ -30,24 +32,30 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 _KEPT_BYTES = 1 << 30
 
 
-class CT2Engine:
+class CT2Engine(Engine):
     """Llama-architecture models on CTranslate2.
 
     Args:
         model: The model folder.
         threads: Cores to use; None takes all that the process may use.
-        precision: ``int8`` (weights with a scale per row), or ``float32`` for exactness.
+        precision: ``int8`` (weights with a scale per row; ``auto`` is the same), or ``float32`` for exactness.
+
+    Raises:
+        UsageError: For another precision.
     """
 
     name = "ct2"
 
-    def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "int8") -> None:
+    def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "auto") -> None:
         self.max_prompt_tokens = model.context_tokens - TOPIC_ROOM
         self._tokens = vocabulary(model)
         self._stop = model.prompt.stop
-        self._precision = precision
+        self.precision: str = "int8" if precision == "auto" else precision
+        if self.precision not in ("int8", "float32"):
+            raise UsageError(f"the ct2 engine computes in int8 or float32, not in {precision}; the hf engine may")
         self._workers = threads or available_threads()
-        self._folder, self._owner = ct2_folder(model, precision, cache_folder())
+        self.reason = f"{self.precision} on {self._workers} CPU cores"
+        self._folder, self._owner = ct2_folder(model, self.precision, cache_folder())
         # Prompts of a small model are short: one batch on each core beats one batch over all cores.
         self._generator = self._open(self._workers, 1)
 
@@ -61,7 +69,7 @@ class CT2Engine:
             device="cpu",
             inter_threads=workers,
             intra_threads=threads_each,
-            compute_type=self._precision,
+            compute_type=self.precision,
         )
 
     def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:

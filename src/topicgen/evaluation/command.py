@@ -59,7 +59,12 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
     add("--train", metavar="FILE", help="labelled table for the baselines that learn (default: leave one out)")
     add("--embedder", metavar="NAME", help="sentence-transformers model, or none (default: embeddings of mini)")
     add("--threads", type=int, metavar="N", help="CPU cores to use (default: all that may be used)")
-    add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic on the CPU (default: int8)")
+    add(
+        "--precision",
+        choices=["auto", "int8", "float32", "bf16", "fp8", "nf4"],
+        default="auto",
+        help="arithmetic: int8 or float32 with ct2; bf16, fp8 or nf4 on a GPU (default: auto)",
+    )
     add("--stability", type=int, default=0, metavar="N", help="run N documents again in other order and batches")
 
 

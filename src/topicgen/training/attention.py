@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from topicgen.training.compiled import compiled
+from topicgen.llama.compiled import compiled
 from topicgen.training.packing import BLOCK, Pack
 
 QUERY_BLOCKS = 4  # blocks of queries that share a copy of the prefix

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from topicgen.errors import UserError
+from topicgen.llama.weights import Tensors
 from topicgen.models import WeightsFolder
 from topicgen.prompt import Prompt
-from topicgen.training.base import Tensors
 from topicgen.training.curve import draw_losses
 from topicgen.training.examples import ExampleSplit
 from topicgen.training.loop import Progress

@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
-from topicgen.training import fp8
+from topicgen.llama import fp8
+from topicgen.llama.arithmetic import norm, turn
+from topicgen.llama.compiled import compiled
 from topicgen.training.attention import Attend, attention
-from topicgen.training.compiled import compiled
 from topicgen.training.lora import Adapter, low_rank
 from topicgen.training.packing import Pack
 
@@ -47,25 +48,14 @@ def _times(x: torch.Tensor, matrix: Matrix) -> torch.Tensor:
     return fp8.product(x, matrix) if isinstance(matrix, fp8.Scaled) else F.linear(x, matrix)
 
 
-def _norm(x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-    wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-    return weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)).to(x.dtype)
-
-
-def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotary position embedding (Su et al. 2021) of (rows, heads, width)."""
-    first, second = x.chunk(2, -1)
-    return x * cos[:, None] + torch.cat([-second, first], -1) * sin[:, None]
-
-
 def _queries_keys_values(
-    x: torch.Tensor, norm: torch.Tensor, qkv: Matrix, pair: Pair, cos: torch.Tensor, sin: torch.Tensor, shape: Shape
+    x: torch.Tensor, weight: torch.Tensor, qkv: Matrix, pair: Pair, cos: torch.Tensor, sin: torch.Tensor, shape: Shape
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    h = _norm(x, norm, shape.epsilon)
+    h = norm(x, weight, shape.epsilon)
     mixed = low_rank(h, _times(h, qkv), pair, shape.scale, shape.dropout)
     heads = mixed.view(len(x), -1, shape.width)
     q, k, v = torch.split(heads, [shape.heads, shape.kv_heads, shape.kv_heads], 1)
-    return _turn(q, cos, sin).transpose(0, 1), _turn(k, cos, sin).transpose(0, 1), v.transpose(0, 1)
+    return turn(q, cos, sin).transpose(0, 1), turn(k, cos, sin).transpose(0, 1), v.transpose(0, 1)
 
 
 def _rest(
@@ -74,7 +64,7 @@ def _rest(
     """What follows attention: ``seen`` is (heads, rows, width)."""
     seen = seen.transpose(0, 1).flatten(1)
     x = x + low_rank(seen, _times(seen, w.o), o, shape.scale, shape.dropout)
-    h = _norm(x, w.post_norm, shape.epsilon)
+    h = norm(x, w.post_norm, shape.epsilon)
     gate, up = low_rank(h, _times(h, w.gate_up), gate_up, shape.scale, shape.dropout).chunk(2, -1)
     y = F.silu(gate) * up
     return x + low_rank(y, _times(y, w.down), down, shape.scale, shape.dropout)
@@ -202,7 +192,7 @@ class PackedLlama(torch.nn.Module):
         for layer in whole:
             x = layer(x, cos, sin, attend, recompute=again)
         x = last(x, cos, sin, attention(pack, kept_only=True), pack.kept)
-        return F.linear(_norm(x, self._final_norm, self._epsilon), self._head)
+        return F.linear(norm(x, self._final_norm, self._epsilon), self._head)
 
     def loss(self, pack: Pack) -> torch.Tensor:
         """Sum of the cross-entropies of the topic tokens, in nats."""

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from topicgen.llama.weights import BLOCKS
 from topicgen.training.settings import MODULES, TrainingSettings
 
 ALIGNED = 256  # numbers; the 8-bit optimiser has a scale for each so many
-BLOCKS = {name: "self_attn" if name[0] in "qkvo" else "mlp" for name in MODULES}
 
 
 class Adapter(torch.nn.Module):

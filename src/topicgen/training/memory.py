@@ -6,13 +6,13 @@ from typing import Any
 import torch
 
 from topicgen.errors import UserError
+from topicgen.llama import fp8
 from topicgen.training.distributed import Group
 from topicgen.training.settings import TrainingSettings
 
 GB = 1 << 30
 RESERVE = 1.5 * GB  # kernels, work space of matrix products, fragments
 PACK_TOKENS = (8192, 6144, 4096, 3072, 2048)
-FP8_CAPABILITY = (8, 9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,13 @@ def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.devic
             "float32", False, bool(settings.recompute), tokens, bool(settings.compile), "no GPU: float32", shares
         )
     capability = torch.cuda.get_device_capability(device)
-    if settings.precision == "fp8" and capability < FP8_CAPABILITY:
+    if settings.precision == "fp8" and capability < fp8.CAPABILITY:
         raise UserError(f"precision fp8 needs a GPU of compute capability 8.9, this one has {capability}")
     if settings.precision == "float32":
         raise UserError("precision float32 is for machines without a GPU; use bf16")
     free, _ = torch.cuda.mem_get_info(device)
     least = -group.most(-float(free), device)
-    return choose(config, settings, least, capability >= FP8_CAPABILITY, shares)
+    return choose(config, settings, least, capability >= fp8.CAPABILITY, shares)
 
 
 def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_fp8: bool, shares: int = 1) -> Plan:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from topicgen.training import fp8
+from topicgen.llama import fp8
 from topicgen.training.distributed import Group
 from topicgen.training.llama import Frozen, Layer, PackedLlama
 from topicgen.training.packing import Fill, Pack, pack

@@ -10,6 +10,7 @@ import torch
 
 LARGEST = 448.0  # of float8_e4m3fn
 TINY = 1e-12
+CAPABILITY = (8, 9)  # compute capability of the first GPUs that multiply FP8
 
 
 class Scaled(NamedTuple):
@@ -37,11 +38,13 @@ def scaled(weight: torch.Tensor) -> Scaled:
     return Scaled(forward, forward_scale.t().contiguous(), backward, backward_scale.t().contiguous())
 
 
-def _multiply(x: torch.Tensor, matrix: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-    """x (rows, in) times matrix (out, in) transposed."""
-    x8, x_scale = rounded(x)
+def multiply(x: torch.Tensor, x_scale: torch.Tensor, matrix: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """x (rows, in) times matrix (out, in) transposed, both in FP8: (rows, out) bfloat16.
+
+    x_scale: (rows, 1), scale: (1, out).
+    """
     return torch._scaled_mm(
-        x8, matrix.t(), scale_a=x_scale, scale_b=scale, out_dtype=torch.bfloat16, use_fast_accum=True
+        x, matrix.t(), scale_a=x_scale, scale_b=scale, out_dtype=torch.bfloat16, use_fast_accum=True
     )
 
 
@@ -51,12 +54,12 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, w: torch.Tensor, ws: torch.Tensor, b: torch.Tensor, bs: torch.Tensor) -> Any:
         ctx.save_for_backward(b, bs)
-        return _multiply(x, w, ws)
+        return multiply(*rounded(x), w, ws)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         matrix, scale = ctx.saved_tensors
-        return _multiply(grads[0], matrix, scale), None, None, None, None
+        return multiply(*rounded(grads[0]), matrix, scale), None, None, None, None
 
 
 def product(x: torch.Tensor, weight: Scaled) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""What training and engines both need to compute with a Llama."""
