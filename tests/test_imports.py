@@ -10,7 +10,7 @@ ORDER = """
 version errors extras html records config cache
 quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs parquet_output terminal writer
-prompt adapters models phrase
+prompt passages adapters models phrase merging
 engines.base engines.ct2_weights engines.ct2 engines.hf engines
 generate progress job metrics intervals phrases baselines embed chat
 training training.settings training.examples training.rows training.prompts training.packing training.compiled

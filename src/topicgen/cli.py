@@ -99,6 +99,13 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="distinct topics for a document, best first (default: 1)",
     )
     add(
+        "--max-passages",
+        type=int,
+        default=generation.max_passages,
+        metavar="N",
+        help="passages of a document that is longer than the model reads (default: 256; 1: only its beginning)",
+    )
+    add(
         "--max-topic-tokens",
         type=int,
         default=generation.max_topic_tokens,
@@ -160,10 +167,12 @@ def run_generate(args: argparse.Namespace) -> int:
             text_column=args.text_column,
             id_column=args.id_column,
             keep=keep,
+            **({"max_characters": config.LONG_CHARACTERS} if args.max_passages > 1 else {}),
         ),
         generation=config.GenerationSettings(
             max_topic_tokens=args.max_topic_tokens,
             topics=args.topics,
+            max_passages=args.max_passages,
             temperature=args.temperature,
             seed=args.seed,
             second_look=not args.no_second_look,

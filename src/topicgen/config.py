@@ -9,6 +9,9 @@ Unit = Literal["paragraph", "line", "file"]
 InputFormat = Literal["auto", "text", "csv", "tsv", "jsonl", "parquet"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
 
+LONG_CHARACTERS = 2_000_000
+"""Characters of a document that is read in passages; what follows is dropped and the document marked as cut."""
+
 
 def require_between(settings: Any, *bounds: tuple[str, float, float]) -> None:
     """Checks fields of settings by name, lowest and highest value; None passes."""
@@ -81,6 +84,8 @@ class WriterSettings:
     """Kept input columns, in this order."""
     several: bool = False
     """Whether each row carries the list of all ranked topics."""
+    passages: bool = False
+    """Whether rows carry the topics of a document that was read in passages, with their weights and places."""
     escape_formulas: bool = False
     """Whether CSV cells that a spreadsheet would run as a formula get a leading apostrophe."""
 
@@ -96,6 +101,8 @@ class GenerationSettings:
     """Longest topic, in tokens of the model."""
     topics: int = 1
     """Number of distinct topics for each document, best first."""
+    max_passages: int = 256
+    """Passages of a document that is longer than the model reads; 1 reads its beginning only."""
     temperature: float = 0.0
     """0 takes the likeliest token each time (deterministic); above 0 samples."""
     seed: int = 0
@@ -119,6 +126,7 @@ class GenerationSettings:
             self,
             ("max_topic_tokens", 1, 256),
             ("topics", 1, 20),
+            ("max_passages", 1, 100_000),
             ("beams", 1, 64),
             ("temperature", 0, 5),
             ("seed", 0, 2**31 - 1),

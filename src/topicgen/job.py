@@ -50,6 +50,7 @@ class GenerateJob:
             with_text=self.with_text,
             keep=self.reader.carried,
             several=self.generation.topics > 1,
+            passages=self.generation.max_passages > 1,
             escape_formulas=self.escape_formulas,
         )
         try:

@@ -80,13 +80,42 @@ def support(topic: str, document: str) -> float:
     Words of two letters and connecting words do not count. Words are compared by their first five letters, so that an
     ending may differ.
     """
-    stems = {word[:5] for word in re.findall(r"\w+", document.casefold())}
+    return supported(topic, stems(document))
+
+
+def stems(document: str) -> frozenset[str]:
+    """The words of a document as ``supported`` compares them."""
+    return frozenset(word[:5] for word in re.findall(r"\w+", document.casefold()))
+
+
+def supported(topic: str, known: frozenset[str]) -> float:
+    """As ``support``, for a document given by its ``stems``."""
     content = [w for w in re.findall(r"\w+", topic.casefold()) if len(w) > 2 and w not in _CONNECTING.split()]
-    return sum(word[:5] in stems for word in content) / len(content) if content else 1.0
+    return sum(word[:5] in known for word in content) / len(content) if content else 1.0
 
 
 def _key(topic: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", topic.casefold())) or frozenset({topic})
+
+
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether two topics share more than half of all their words (Jaccard similarity)."""
+    return len(one & other) / len(one | other) > 0.5
+
+
+def group_alike(topics: Iterable[str]) -> list[int]:
+    """For each topic the index of the first one before it that it is alike, or its own."""
+    heads: dict[frozenset[str], int] = {}
+    found: list[int] = []
+    for number, topic in enumerate(topics):
+        key = _key(topic)
+        head = heads.get(key)
+        if head is None:
+            head = next((known for other, known in heads.items() if _alike(key, other)), None)
+        if head is None:
+            head = heads[key] = number
+        found.append(head)
+    return found
 
 
 def distinct(topics: Iterable[str], count: int) -> Iterator[int]:
@@ -99,8 +128,7 @@ def distinct(topics: Iterable[str], count: int) -> Iterator[int]:
     candidates = sorted(first.values())
     chosen: list[int] = []
     for number in candidates:
-        alike = (len(keys[number] & keys[other]) / len(keys[number] | keys[other]) > 0.5 for other in chosen)
-        if len(chosen) < count and not any(alike):
+        if len(chosen) < count and not any(_alike(keys[number], keys[other]) for other in chosen):
             chosen.append(number)
     chosen += [number for number in candidates if number not in chosen][: count - len(chosen)]
     yield from sorted(chosen)
