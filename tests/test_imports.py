@@ -12,7 +12,7 @@ quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs parquet_output terminal writer
 prompt passages adapters models phrase merging
 engines.base engines.ct2_weights engines.ct2 engines.hf engines
-generate progress job metrics intervals phrases baselines embed chat
+generate progress job blocks manifest worker cluster scale scale_command metrics intervals phrases baselines embed chat
 training training.settings training.examples training.rows training.prompts training.packing training.compiled
 training.attention training.fp8 training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop

@@ -35,12 +35,17 @@ def test_weight_is_the_share_of_characters_read() -> None:
     assert {topic.topic: round(topic.weight, 6) for topic in found} == {"A": 0.4, "B": 0.6}
 
 
-def test_best_topic_has_its_words_in_most_of_the_document() -> None:
+def test_topic_of_the_beginning_comes_first_then_the_heavier() -> None:
     found = merge_topics(
-        passages(BEES, BOATS, "Grain and honey are sold."),
-        [ranked(("Nectar in the Hive", 0.9)), ranked(("River Boats", 0.8)), ranked(("Honey", 0.3))],
+        passages("a" * 20, "b" * 30, "c" * 45, "d" * 5),
+        [ranked(("A", 0.2), ("E", 0.1)), ranked(("B", 0.9)), ranked(("C", 0.3)), ranked(("D", 0.8))],
     )
-    assert [topic.topic for topic in found] == ["Honey", "River Boats", "Nectar in the Hive"]
+    assert [topic.topic for topic in found] == ["A", "C", "B", "E", "D"]
+
+
+def test_topic_of_more_than_half_of_the_text_comes_before_that_of_the_beginning() -> None:
+    found = merge_topics(passages("a" * 40, "b" * 60), [ranked(("A", 0.9)), ranked(("B", 0.2))])
+    assert [topic.topic for topic in found] == ["B", "A"]
 
 
 def test_several_topics_of_a_passage_all_count() -> None:

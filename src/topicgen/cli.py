@@ -19,6 +19,7 @@ from topicgen.errors import (
     UserError,
 )
 from topicgen.evaluation.command import add_evaluate
+from topicgen.scale_command import add_scaling, scaled_job
 from topicgen.terminal import say
 from topicgen.themes.command import add_themes
 from topicgen.training.command import add_train
@@ -88,7 +89,7 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     group = parser.add_argument_group("model")
     add = group.add_argument
     add("--model", default="mini", help="mini, a model folder, or a hub id (default: mini)")
-    add("--engine", choices=["auto", "ct2", "hf"], default="auto", help="what runs the model (default: auto)")
+    add("--engine", choices=["auto", "ct2", "hf", "ray"], default="auto", help="what runs the model (default: auto)")
     add("--threads", type=int, metavar="N", help="CPU cores to use (default: all that may be used)")
     add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic of ct2 (default: int8)")
     add(
@@ -122,6 +123,7 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--deterministic", action="store_true", help="compute each document alone: no neighbour changes its topic")
     add("--seed", type=int, default=generation.seed, metavar="N", help="seed of sampling (default: 0)")
     add("--no-second-look", action="store_true", help="do not seek again when a topic has a word foreign to the text")
+    add_scaling(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("-o", "--output", metavar="FILE", help=".jsonl, .csv or .parquet (default: standard output)")
@@ -157,7 +159,7 @@ def run_generate(args: argparse.Namespace) -> int:
     from topicgen.job import GenerateJob
 
     keep = tuple(name for name in args.keep.split(",") if name)
-    job = GenerateJob(
+    job = (scaled_job(args) or GenerateJob)(
         inputs=args.inputs,
         reader=config.ReaderSettings(
             input_format=args.input_format,

@@ -138,6 +138,24 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleSettings:
+    """How a run is spread over the machines of a Ray cluster."""
+
+    address: str | None = None
+    """Address of a running cluster, or ``auto`` for the one of this machine; None starts one here for this run."""
+    engine: Literal["auto", "ct2", "hf"] = "auto"
+    """What runs the model on each worker; ``auto`` takes hf for large models where the cluster has GPUs, else ct2."""
+    block: int = 5_000
+    """Documents of one block: what is done again when a machine fails, and the rows of one output file."""
+    workers: int | None = None
+    """Most workers; None takes as many as the cluster has room for."""
+
+    def __post_init__(self) -> None:
+        require_one_of("ray_engine", self.engine, ("auto", "ct2", "hf"))
+        require_between(self, ("block", 1, 2**31), ("workers", 1, 2**31))
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationSettings:
     """How scores get their intervals, and how much is asked."""
 

@@ -187,8 +187,12 @@ class TopicGenerator:
 
 def choose_engine(model: ModelFolder) -> str:
     """``hf`` for models that are slow on a CPU, or do not run there, where there is a GPU; else ``ct2``."""
-    large = model.quantized or sum(file.stat().st_size for file in model.weights) > LARGE_BYTES
-    return "hf" if large and _has_gpu() else "ct2"
+    return "hf" if is_large(model) and _has_gpu() else "ct2"
+
+
+def is_large(model: ModelFolder) -> bool:
+    """Whether a model is slow on a CPU, or does not run there."""
+    return model.quantized or sum(file.stat().st_size for file in model.weights) > LARGE_BYTES
 
 
 def _has_gpu() -> bool:

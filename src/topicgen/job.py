@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from topicgen.config import GenerationSettings, ReaderSettings, WriterSettings
+from topicgen.config import GenerationSettings, OutputFormat, ReaderSettings, WriterSettings
 from topicgen.generate import TopicGenerator
 from topicgen.progress import ProgressBar
 from topicgen.reader import Problems, read_documents
@@ -45,14 +45,7 @@ class GenerateJob:
             self.inputs, self.reader, problems, stdin=getattr(sys.stdin, "buffer", None), notify=self.say, skip=written
         )
         form = output_format(self.output, self.output_format, sys.stdout.isatty())
-        settings = WriterSettings(
-            output_format=form,
-            with_text=self.with_text,
-            keep=self.reader.carried,
-            several=self.generation.topics > 1,
-            passages=self.generation.max_passages > 1,
-            escape_formulas=self.escape_formulas,
-        )
+        settings = self._writer_settings(form)
         try:
             with open_writer(self.output, settings, force=self.force, inputs=self.inputs) as writer:
                 generator = TopicGenerator.load(self.model, **self.load_options)
@@ -77,6 +70,16 @@ class GenerateJob:
                 self.warn(line)
         self._report(seconds)
         return problems
+
+    def _writer_settings(self, form: OutputFormat) -> WriterSettings:
+        return WriterSettings(
+            output_format=form,
+            with_text=self.with_text,
+            keep=self.reader.carried,
+            several=self.generation.topics > 1,
+            passages=self.generation.max_passages > 1,
+            escape_formulas=self.escape_formulas,
+        )
 
     def _quarantine_path(self) -> Path:
         if self.quarantine:

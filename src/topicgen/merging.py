@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from topicgen.passages import Passage
-from topicgen.phrase import group_alike, stems, supported
+from topicgen.phrase import group_alike
 from topicgen.records import PassageTopic, RankedTopic
 
 
@@ -12,30 +12,27 @@ def merge_topics(passages: Sequence[Passage], found: Sequence[Sequence[RankedTop
     """The topics of a document, best first.
 
     Topics that share most of their words are one; it is called as the likeliest of them, and its passage is where that
-    one was written. Its weight is the share of the characters read that lie in passages with one of them. The best
-    topic is the one whose words are at home in most of the document: for each passage the share of the topic's words
-    that it has, weighted by the length of the passage; of equal ones the one with the larger weight, then the likelier.
+    one was written. Its weight is the share of the characters read that lie in passages with one of them. First comes
+    the topic of more than half of the text, if there is one, else that of the beginning, where texts say what they are
+    about (benchmarks/passages.py compares other choices); the others follow by weight, then score.
 
     Args:
         passages: The passages, in order.
-        found: The topics of each.
+        found: The topics of each, likeliest first.
     """
     written = [(ranked, number) for number, topics in enumerate(found) for ranked in topics]
+    beginning = written[0]
     written.sort(key=lambda pair: -pair[0].score)  # stable: of equal scores the earlier passage comes first
     members: dict[int, set[int]] = defaultdict(set)
-    for (_, number), head in zip(written, group_alike([ranked.topic for ranked, _ in written]), strict=True):
+    heads = group_alike([ranked.topic for ranked, _ in written])
+    for (_, number), head in zip(written, heads, strict=True):
         members[head].add(number)
     total = sum(len(passage.text) for passage in passages)
-    shares = [len(passage.text) / total for passage in passages]
-    words = [stems(passage.text) for passage in passages]
-
-    def at_home(topic: str) -> float:
-        return sum(share * supported(topic, known) for share, known in zip(shares, words, strict=True))
-
     merged = []
     for head, numbers in members.items():
         ranked, place = written[head]
-        weight = sum(shares[number] for number in numbers)
+        weight = sum(len(passages[number].text) for number in numbers) / total
         passage = passages[place]
         merged.append(PassageTopic(ranked.topic, weight, ranked.score, passage.offset, len(passage.text)))
-    return sorted(merged, key=lambda topic: (-at_home(topic.topic), -topic.weight, -topic.score))
+    first = merged[list(members).index(heads[written.index(beginning)])]
+    return sorted(merged, key=lambda t: (-t.weight if t.weight > 0.5 else 0, t != first, -t.weight, -t.score))

@@ -80,18 +80,9 @@ def support(topic: str, document: str) -> float:
     Words of two letters and connecting words do not count. Words are compared by their first five letters, so that an
     ending may differ.
     """
-    return supported(topic, stems(document))
-
-
-def stems(document: str) -> frozenset[str]:
-    """The words of a document as ``supported`` compares them."""
-    return frozenset(word[:5] for word in re.findall(r"\w+", document.casefold()))
-
-
-def supported(topic: str, known: frozenset[str]) -> float:
-    """As ``support``, for a document given by its ``stems``."""
+    stems = {word[:5] for word in re.findall(r"\w+", document.casefold())}
     content = [w for w in re.findall(r"\w+", topic.casefold()) if len(w) > 2 and w not in _CONNECTING.split()]
-    return sum(word[:5] in known for word in content) / len(content) if content else 1.0
+    return sum(word[:5] in stems for word in content) / len(content) if content else 1.0
 
 
 def _key(topic: str) -> frozenset[str]:
