@@ -47,8 +47,7 @@ class PartFolder:
         except BlockingIOError:
             self._file.close()
             raise UserError(f"{self.path}: another run is writing it") from None
-        for left in self.path.glob(".part-*"):
-            left.unlink(missing_ok=True)
+        self._drop_unfinished()
         self._file.seek(0)
         text = self._file.read()
         whole = "" if force else text[: text.rfind("\n") + 1]  # without a line that was cut off in its middle
@@ -89,12 +88,18 @@ class PartFolder:
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
 
+    def _drop_unfinished(self) -> None:
+        """Deletes what workers that died had begun."""
+        for left in self.path.glob(".part-*"):
+            left.unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._drop_unfinished()
         self._file.close()
 
 

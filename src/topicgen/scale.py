@@ -100,7 +100,7 @@ class ScaledJob(GenerateJob):
                 generation=self.generation,
                 writer=settings,
                 folder=str(folder.path.absolute()),
-                model=str(model.path) if Path(self.model).is_dir() else self.model,
+                model=str(model.path.absolute()) if Path(self.model).is_dir() else self.model,
                 load_options={**self.load_options, "engine": workers.engine, "threads": workers.threads},
             )
             self.say(f"{workers.count} {'worker' if workers.count == 1 else 'workers'}, engine {workers.engine}")
