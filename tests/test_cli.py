@@ -11,9 +11,14 @@ from commands import Command
 from passages import PASSAGES
 
 from topicgen import __version__
+from topicgen.evaluation.examples import read_predictions
+from topicgen.reader import Problems
+from topicgen.records import Example
+from topicgen.themes.collection import CollectionColumns, read_collection
 
 BEES, CATS = "Bees make honey from nectar.", "Cats sleep for most of the day."
 FIELDS = ["id", "topic", "score", "status", "source", "position"]
+TABLE_FIELDS = [*FIELDS, "passages"]
 TABLE = f"id,date,text,stars\nx1,2024-05-01,{BEES},5\nx2,2024-05-02,{CATS},\nx3,,,1\n"
 
 
@@ -78,18 +83,35 @@ def test_each_format_holds_the_same_rows(command: Command) -> None:
     lines = command.rows("out.jsonl")
     fields = ["id", "topic", "score", "status", "topics", "source", "position", "stars", "text"]
     assert list(lines[0]) == fields
-    assert pq.read_table(command.folder / "out.parquet").to_pylist() == lines
+    table = pq.read_table(command.folder / "out.parquet")
+    assert table["passages"].null_count == len(lines)
+    assert table.drop_columns("passages").to_pylist() == lines
     cells = list(csv.DictReader(io.StringIO((command.folder / "out.csv").read_text(), newline="")))
-    assert list(cells[0]) == fields
+    assert list(cells[0]) == [*fields[:7], "passages", *fields[7:]]
     for cell, row in zip(cells, lines, strict=True):
         assert json.loads(cell["topics"]) == row["topics"]
         plain = {name: "" if value is None else str(value) for name, value in row.items() if name != "topics"}
         assert {name: cell[name] for name in plain} == plain
 
 
+def test_rows_of_long_documents_can_be_evaluated_and_grouped(command: Command) -> None:
+    long = " ".join(PASSAGES * 2).replace('"', "")
+    texts = [long, BEES, CATS]
+    command.write("x.csv", "id,text\n" + "".join(f'{number},"{text}"\n' for number, text in enumerate(texts)))
+    arguments = ("generate", "x.csv", "--keep", "id", "--max-topic-tokens", "4", "--with-text", "-o")
+    for name in ("out.jsonl", "out.csv", "out.parquet"):
+        assert command.here(*arguments, name).code == 0
+        path = str(command.folder / name)
+        examples = [Example(str(number), text) for number, text in enumerate(texts)]
+        topics = read_predictions(path, None, examples, Problems(), print)
+        members = read_collection([path], CollectionColumns(), Problems(), print).members
+        assert [(member.topic, member.text) for member in members] == list(zip(topics, texts, strict=True))
+    assert len(command.rows("out.jsonl")[0]["passages"]) > 1
+
+
 def test_format_can_be_named(command: Command, notes: Path) -> None:
     result = command.here("generate", "notes.txt", "--format", "csv")
-    assert result.out.splitlines()[0] == ",".join(FIELDS)
+    assert result.out.splitlines()[0] == ",".join(TABLE_FIELDS)
     table = command.here("generate", "notes.txt", "--format", "table")
     assert table.out.split()[:3] == ["Topic", "Score", "Text"]
     command.here("generate", "notes.txt", "--format", "csv", "-o", "out.txt")

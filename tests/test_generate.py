@@ -7,6 +7,7 @@ from passages import PASSAGES
 
 from topicgen import Document, GenerationSettings, RankedTopic, Topic, TopicGenerator, UserError
 from topicgen.errors import UsageError
+from topicgen.models import find_model
 from topicgen.phrase import support
 
 ODD = [
@@ -39,7 +40,7 @@ ODD = [
 
 
 def test_status_says_what_became_of_a_document(generator: TopicGenerator) -> None:
-    texts = ["Bees make honey.", "", " \n\t ", "boats on the river " * 2_000]
+    texts = ["Bees make honey.", "", " \n\t ", "boatsontheriver" * 2_000]
     topics = generator.generate(texts)
     assert [t.status for t in topics] == ["ok", "empty", "empty", "truncated"]
     assert [bool(t.topic) for t in topics] == [True, False, False, True]
@@ -63,10 +64,60 @@ def test_every_text_gets_one_line(generator: TopicGenerator, settings: dict[str,
         assert 0 <= topic.score <= 1
 
 
-def test_topic_of_a_long_text_depends_on_its_beginning_only(generator: TopicGenerator) -> None:
+def test_one_passage_is_the_beginning_of_a_long_text(generator: TopicGenerator) -> None:
     text = "Boats on the river carry grain. " * 500
-    one, other = generator.generate([text + "Cats.", text + "Dogs and wolves."])
-    assert (one.topic, one.score, one.status) == (other.topic, other.score, "truncated")
+    one, other = generator.generate([text + "Cats.", text + "Dogs and wolves."], GenerationSettings(max_passages=1))
+    assert (one.topic, one.score, one.status, one.passages) == (other.topic, other.score, "truncated", ())
+
+
+@pytest.fixture(scope="module")
+def narrow() -> TopicGenerator:
+    """The embedded model with room for 60 tokens of a document."""
+    engine = TopicGenerator.load("mini", precision="float32").engine
+    engine.max_prompt_tokens = 62
+    return TopicGenerator(find_model("mini"), engine)
+
+
+LONG = "\n\n".join(PASSAGES[:3])
+
+
+def test_long_document_has_the_topics_of_its_passages(narrow: TopicGenerator) -> None:
+    [long] = narrow.generate([Document("a", LONG)])
+    assert (long.status, long.topics) == ("ok", ())
+    assert (long.topic, long.score) == (long.passages[0].topic, long.passages[0].score)
+    assert len(long.passages) > 1
+    assert sum(merged.weight for merged in long.passages) == pytest.approx(1)
+    for merged in long.passages:
+        [alone] = narrow.generate([LONG[merged.offset : merged.offset + merged.length]])
+        assert (alone.topic, alone.passages, alone.status) == (merged.topic, (), "ok")
+
+
+def test_several_topics_of_a_long_document_are_its_best(narrow: TopicGenerator) -> None:
+    [long] = narrow.generate([LONG], GenerationSettings(topics=3))
+    assert len(long.topics) == 3
+    assert [r.topic for r in long.topics] == [merged.topic for merged in long.passages[:3]]
+    assert len({merged.topic for merged in long.passages}) == len(long.passages) > 3
+
+
+def test_document_with_more_passages_than_allowed_is_truncated(narrow: TopicGenerator) -> None:
+    text = "\n\n".join([PASSAGES[0], *PASSAGES[2:5], PASSAGES[30]])
+    every, some = (narrow.generate([text], GenerationSettings(max_passages=most))[0] for most in (9, 2))
+    assert (every.status, some.status) == ("ok", "truncated")
+    assert len(every.passages) > len(some.passages) == 2
+    assert {merged.offset for merged in some.passages} == {f(m.offset for m in every.passages) for f in (min, max)}
+
+
+def test_short_documents_beside_a_long_one_are_computed_as_before(narrow: TopicGenerator) -> None:
+    short = [PASSAGES[0][:100], "", "Bees make honey."]
+    mixed = narrow.generate([*short, LONG])
+    assert mixed[:3] == narrow.generate(short)
+    assert [topic.passages for topic in mixed[:3]] == [(), (), ()]
+
+
+def test_window_of_long_documents_ends_early(generator: TopicGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("topicgen.generate.WINDOW_CHARACTERS", 20)
+    documents = [Document(str(number), " " * 10) for number in range(7)]
+    assert [len(topics) for topics in generator.windows(documents)] == [3, 3, 1]
 
 
 def test_texts_get_numbers_as_ids(generator: TopicGenerator) -> None:
@@ -221,6 +272,7 @@ def test_load_options_that_make_no_sense_are_usage_errors(options: dict[str, obj
     [
         {"topics": 0},
         {"topics": 21},
+        {"max_passages": 0},
         {"max_topic_tokens": 0},
         {"temperature": -0.1},
         {"temperature": float("nan")},

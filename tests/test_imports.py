@@ -10,13 +10,13 @@ ORDER = """
 version errors extras html records config cache
 quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs parquet_output terminal writer
-prompt adapters models phrase chat
+prompt passages adapters models phrase merging chat
 llama llama.compiled llama.arithmetic llama.fp8 llama.weights
 engines.base engines.ct2_weights engines.ct2
 engines.packed_weights engines.packed_cache engines.packed_model engines.packed_search engines.packed
 engines.hf_plan engines.hf_batches engines.hf
 engines.vllm engines.openai engines
-generate progress job metrics intervals phrases baselines embed
+generate progress job blocks manifest worker cluster scale scale_command metrics intervals phrases baselines embed
 training training.settings training.examples training.rows training.prompts training.packing
 training.attention training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topicgen.phrase import clean, distinct, fallback, support
+from topicgen.phrase import clean, distinct, fallback, group_alike, support
 
 QUOTES = "\"'`“”‘’«»„"
 TRAILING = ".,;:!?…-–—/|"
@@ -134,6 +134,11 @@ def test_unlike_topics_go_before_like_ones() -> None:
     topics = ["Solar Cell Design", "The Solar Cell Design", "New Solar Cell Design", "Wind Power"]
     assert list(distinct(topics, 2)) == [0, 3]
     assert list(distinct(topics, 3)) == [0, 1, 3]
+
+
+def test_groups_of_like_topics_begin_with_their_first() -> None:
+    topics = ["Solar Cells", "Wind Power", "Cells, solar", "The Solar Cells", "wind power", "Tides"]
+    assert group_alike(topics) == [0, 1, 0, 0, 1, 5]
 
 
 @given(st.lists(st.text(max_size=8) | st.sampled_from(["a b", "b a", "a c", "!"]), max_size=12), st.integers(1, 6))

@@ -1,6 +1,7 @@
 """Topics as rows of JSON lines, CSV and Parquet."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from writing import EMPTY, PLAIN, csv_rows, names, topic, write
 from topicgen import parquet_output
 from topicgen.config import WriterSettings
 from topicgen.errors import UsageError
-from topicgen.records import RankedTopic, Topic
+from topicgen.records import PassageTopic, RankedTopic, Topic
 from topicgen.writer import json_line, open_writer, output_format
 
 # Format
@@ -176,6 +177,18 @@ def test_kept_column_gets_the_narrowest_type_that_fits(
     write(tmp_path / "x.parquet", [topic(k=value) for value in values], keep=("k",))
     assert kept_column(tmp_path / "x.parquet") == (kind, stored)
     assert names(tmp_path) == ["x.parquet"]
+
+
+def test_passages_are_written_in_every_format(tmp_path: Path) -> None:
+    long = replace(PLAIN, passages=(PassageTopic("Solar panels", 0.61239, 0.91236, 0, 120),))
+    expected = [{"topic": "Solar panels", "weight": 0.6124, "score": 0.9124, "offset": 0, "length": 120}]
+    for name in ("x.jsonl", "x.csv", "x.parquet"):
+        write(tmp_path / name, [long, PLAIN], passages=True)
+    first, second = map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines())
+    assert (first["passages"], "passages" in second) == (expected, False)
+    cells = [row["passages"] for row in csv_rows(tmp_path / "x.csv")]
+    assert (json.loads(cells[0]), cells[1]) == (expected, "")
+    assert pq.read_table(tmp_path / "x.parquet")["passages"].to_pylist() == [expected, None]
 
 
 def test_parquet_has_typed_fields_and_bounded_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

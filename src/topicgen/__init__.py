@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from topicgen.errors import UserError
     from topicgen.evaluation.comparison import evaluate
     from topicgen.generate import TopicGenerator
-    from topicgen.records import Document, RankedTopic, Topic
+    from topicgen.records import Document, PassageTopic, RankedTopic, Topic
     from topicgen.themes.records import Theme
     from topicgen.training.job import train
 
 __all__ = [
     "Document",
     "GenerationSettings",
+    "PassageTopic",
     "RankedTopic",
     "Theme",
     "Topic",
@@ -33,6 +34,7 @@ __all__ = [
 _HOME = {
     "Document": "records",
     "GenerationSettings": "config",
+    "PassageTopic": "records",
     "RankedTopic": "records",
     "Theme": "themes.records",
     "Topic": "records",

@@ -18,6 +18,7 @@ from topicgen.errors import (
     UserError,
 )
 from topicgen.evaluation.command import add_evaluate
+from topicgen.scale_command import add_scaling, scaled_job
 from topicgen.terminal import say
 from topicgen.themes.command import add_themes
 from topicgen.training.command import add_train
@@ -93,7 +94,7 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     )
     add(
         "--engine",
-        choices=["auto", "ct2", "hf", "vllm", "openai"],
+        choices=["auto", "ct2", "hf", "vllm", "openai", "ray"],
         default="auto",
         help="what runs the model (default: auto)",
     )
@@ -117,6 +118,13 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="distinct topics for a document, best first (default: 1)",
     )
     add(
+        "--max-passages",
+        type=int,
+        default=generation.max_passages,
+        metavar="N",
+        help="passages of a document that is longer than the model reads (default: 256; 1: only its beginning)",
+    )
+    add(
         "--max-topic-tokens",
         type=int,
         default=generation.max_topic_tokens,
@@ -133,6 +141,7 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add("--deterministic", action="store_true", help="compute each document alone: no neighbour changes its topic")
     add("--seed", type=int, default=generation.seed, metavar="N", help="seed of sampling (default: 0)")
     add("--no-second-look", action="store_true", help="do not seek again when a topic has a word foreign to the text")
+    add_scaling(parser)
     group = parser.add_argument_group("output")
     add = group.add_argument
     add("-o", "--output", metavar="FILE", help=".jsonl, .csv or .parquet (default: standard output)")
@@ -168,7 +177,7 @@ def run_generate(args: argparse.Namespace) -> int:
     from topicgen.job import GenerateJob
 
     keep = tuple(name for name in args.keep.split(",") if name)
-    job = GenerateJob(
+    job = (scaled_job(args) or GenerateJob)(
         inputs=args.inputs,
         reader=config.ReaderSettings(
             input_format=args.input_format,
@@ -178,10 +187,12 @@ def run_generate(args: argparse.Namespace) -> int:
             text_column=args.text_column,
             id_column=args.id_column,
             keep=keep,
+            **({"max_characters": config.LONG_CHARACTERS} if args.max_passages > 1 else {}),
         ),
         generation=config.GenerationSettings(
             max_topic_tokens=args.max_topic_tokens,
             topics=args.topics,
+            max_passages=args.max_passages,
             temperature=args.temperature,
             seed=args.seed,
             second_look=not args.no_second_look,

@@ -9,6 +9,9 @@ Unit = Literal["paragraph", "line", "file"]
 InputFormat = Literal["auto", "text", "csv", "tsv", "jsonl", "parquet"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
 
+LONG_CHARACTERS = 2_000_000
+"""Characters of a document that is read in passages; what follows is dropped and the document marked as cut."""
+
 
 def require_between(settings: Any, *bounds: tuple[str, float, float]) -> None:
     """Checks fields of settings by name, lowest and highest value; None passes."""
@@ -81,6 +84,8 @@ class WriterSettings:
     """Kept input columns, in this order."""
     several: bool = False
     """Whether each row carries the list of all ranked topics."""
+    passages: bool = False
+    """Whether rows carry the topics of a document that was read in passages, with their weights and places."""
     escape_formulas: bool = False
     """Whether CSV cells that a spreadsheet would run as a formula get a leading apostrophe."""
 
@@ -96,6 +101,8 @@ class GenerationSettings:
     """Longest topic, in tokens of the model."""
     topics: int = 1
     """Number of distinct topics for each document, best first."""
+    max_passages: int = 256
+    """Passages of a document that is longer than the model reads; 1 reads its beginning only."""
     temperature: float = 0.0
     """0 takes the likeliest token each time (deterministic); above 0 samples."""
     seed: int = 0
@@ -120,6 +127,7 @@ class GenerationSettings:
             self,
             ("max_topic_tokens", 1, 256),
             ("topics", 1, 20),
+            ("max_passages", 1, 100_000),
             ("beams", 1, 64),
             ("temperature", 0, 5),
             ("seed", 0, 2**31 - 1),
@@ -128,6 +136,24 @@ class GenerationSettings:
         )
         if self.topics > 1 and self.temperature > 0:
             raise UsageError("several topics are ranked by likelihood: set temperature to 0")
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleSettings:
+    """How a run is spread over the machines of a Ray cluster."""
+
+    address: str | None = None
+    """Address of a running cluster, or ``auto`` for the one of this machine; None starts one here for this run."""
+    engine: Literal["auto", "ct2", "hf"] = "auto"
+    """What runs the model on each worker; ``auto`` takes hf for large models where the cluster has GPUs, else ct2."""
+    block: int = 5_000
+    """Documents of one block: what is done again when a machine fails, and the rows of one output file."""
+    workers: int | None = None
+    """Most workers; None takes as many as the cluster has room for."""
+
+    def __post_init__(self) -> None:
+        require_one_of("ray_engine", self.engine, ("auto", "ct2", "hf"))
+        require_between(self, ("block", 1, 2**31), ("workers", 1, 2**31))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import get_args
 
-from topicgen.config import GenerationSettings, require_one_of
+from topicgen.config import LONG_CHARACTERS, GenerationSettings, require_one_of
 from topicgen.engines import ENGINES, Completion, Engine, Precision
 from topicgen.errors import UsageError, UserError
+from topicgen.merging import merge_topics
 from topicgen.models import ModelFolder, find_model, find_served
+from topicgen.passages import Passage, split_passages
 from topicgen.phrase import clean, distinct, fallback, support
 from topicgen.prompt import EncodedPrompt, PromptEncoder
 from topicgen.records import Document, RankedTopic, Status, Topic
@@ -21,6 +23,7 @@ DOUBTFUL_SCORE = 0.4
 SECOND_LOOK_BEAMS = 4
 LARGE_BYTES = 2_000_000_000  # a billion parameters of 16 bits
 FIRST_WINDOW = 32  # small at first, so that topics appear at once
+WINDOW_CHARACTERS = 8_000_000  # a window ends here too, so that long documents do not fill the memory
 
 
 class TopicGenerator:
@@ -97,9 +100,9 @@ class TopicGenerator:
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
         prompts = self._encoder.encode([document.text for document in documents])
-        readable = [bool(self._encoder.fold(document.text)) for document in documents]
-        # Equal documents have equal topics: each prompt is run once.
-        texts = {p.ids: document.text for p, document, full in zip(prompts, documents, readable, strict=True) if full}
+        read = [self._read(document, prompt, settings) for document, prompt in zip(documents, prompts, strict=True)]
+        # Equal passages have equal topics: each prompt is run once.
+        texts = {passage.prompt.ids: passage.text for passages, _ in read for passage in passages}
         unique = list(texts)
         if settings.topics > 1:  # wider than asked for: some completions say the same in other letters
             settings = replace(settings, beams=max(settings.beams, 2 * settings.topics + 2))
@@ -107,9 +110,20 @@ class TopicGenerator:
         if settings.second_look and self.engine.beam_search and settings.topics == 1 and settings.temperature == 0:
             self._look_again(texts, completions, settings)
         return [
-            self._topic(document, prompt, completions[prompt.ids] if full else None, settings)
-            for document, prompt, full in zip(documents, prompts, readable, strict=True)
+            self._topic(document, passages, "ok" if whole else "truncated", completions, settings)
+            for document, (passages, whole) in zip(documents, read, strict=True)
         ]
+
+    def _read(
+        self, document: Document, prompt: EncodedPrompt, settings: GenerationSettings
+    ) -> tuple[list[Passage], bool]:
+        """The passages of a document, none where there is nothing to read, and whether they are all of it."""
+        if not self._encoder.fold(document.text):
+            return [], True
+        if not prompt.truncated or settings.max_passages == 1:
+            return [Passage(document.text, 0, prompt)], not (document.cut or prompt.truncated)
+        passages, whole = split_passages(document.text[:LONG_CHARACTERS], self._encoder, settings.max_passages)
+        return passages, whole and not document.cut and len(document.text) <= LONG_CHARACTERS
 
     def _text(self, completion: Completion) -> str:
         return clean(self.model.tokenizer.decode(completion.ids), finished=completion.finished)
@@ -143,32 +157,38 @@ class TopicGenerator:
     def _topic(
         self,
         document: Document,
-        prompt: EncodedPrompt,
-        completions: Sequence[Completion] | None,
+        passages: Sequence[Passage],
+        status: Status,
+        completions: Mapping[tuple[int, ...], Sequence[Completion]],
         settings: GenerationSettings,
     ) -> Topic:
-        def topic(kept: Sequence[RankedTopic], status: Status) -> Topic:
-            return Topic(
-                id=document.id,
-                topic=kept[0].topic if kept else "",
-                score=kept[0].score if kept else None,
-                status=status,
-                source=document.source,
-                position=document.position,
-                topics=tuple(kept) if settings.topics > 1 else (),
-                text=document.text,
-                columns=document.columns,
-            )
+        answered = [passage for passage in passages if completions[passage.prompt.ids]]
+        found = [self._ranked(passage.text, completions[passage.prompt.ids], settings) for passage in answered]
+        merged = merge_topics(answered, found) if answered and len(passages) > 1 else []
+        if len(answered) < len(passages):
+            status = "truncated" if answered else "failed"
+        kept = [RankedTopic(topic.topic, topic.score) for topic in merged] if merged else [r for f in found for r in f]
+        return Topic(
+            id=document.id,
+            topic=kept[0].topic if kept else "",
+            score=kept[0].score if kept else None,
+            status=status if passages else "empty",
+            source=document.source,
+            position=document.position,
+            topics=tuple(kept[: settings.topics]) if settings.topics > 1 else (),
+            text=document.text,
+            columns=document.columns,
+            passages=tuple(merged),
+        )
 
-        if not completions:
-            return topic([], "empty" if completions is None else "failed")
+    def _ranked(self, text: str, completions: Sequence[Completion], settings: GenerationSettings) -> list[RankedTopic]:
+        """The distinct topics of one passage, likeliest first."""
         texts = [self._text(completion) for completion in completions]
         scores = [completion.score if completion.logprobs else None for completion in completions]
-        ranked = [RankedTopic(text, score) for text, score in zip(texts, scores, strict=True) if text]
+        ranked = [RankedTopic(topic, score) for topic, score in zip(texts, scores, strict=True) if topic]
         if not ranked:
-            ranked = [RankedTopic(fallback(document.text), scores[0])]
-        kept = [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
-        return topic(kept, "truncated" if document.cut or prompt.truncated else "ok")
+            ranked = [RankedTopic(fallback(text), scores[0])]
+        return [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
 
 
 def choose_engine(model: ModelFolder) -> str:
@@ -202,8 +222,13 @@ def _has_gpu() -> bool:
 def _read_window(source: Iterator[Document], size: int) -> tuple[list[Document], UserError | None]:
     """The next documents, and what kept the one after them from being read; they are good all the same."""
     window: list[Document] = []
+    characters = 0
     try:
-        window.extend(islice(source, size))
+        for document in islice(source, size):
+            window.append(document)
+            characters += len(document.text)
+            if characters > WINDOW_CHARACTERS:
+                break
     except UserError as error:
         return window, error
     return window, None

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from topicgen.config import GenerationSettings, ReaderSettings, WriterSettings
+from topicgen.config import GenerationSettings, OutputFormat, ReaderSettings, WriterSettings
 from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK
 from topicgen.generate import TopicGenerator, describe_choice, is_large
 from topicgen.progress import ProgressBar
@@ -46,13 +46,7 @@ class GenerateJob:
             self.inputs, self.reader, problems, stdin=getattr(sys.stdin, "buffer", None), notify=self.say, skip=written
         )
         form = output_format(self.output, self.output_format, sys.stdout.isatty())
-        settings = WriterSettings(
-            output_format=form,
-            with_text=self.with_text,
-            keep=self.reader.carried,
-            several=self.generation.topics > 1,
-            escape_formulas=self.escape_formulas,
-        )
+        settings = self._writer_settings(form)
         try:
             with open_writer(self.output, settings, force=self.force, inputs=self.inputs) as writer:
                 generator = TopicGenerator.load(self.model, **self.load_options)
@@ -81,6 +75,16 @@ class GenerateJob:
             self.warn(f"{number} {'document' if number == 1 else 'documents'} failed: {reason}")
         self._report(seconds)
         return EXIT_INCOMPLETE if problems.failed or self._statuses["failed"] else EXIT_OK
+
+    def _writer_settings(self, form: OutputFormat) -> WriterSettings:
+        return WriterSettings(
+            output_format=form,
+            with_text=self.with_text,
+            keep=self.reader.carried,
+            several=self.generation.topics > 1,
+            passages=self.generation.max_passages > 1,
+            escape_formulas=self.escape_formulas,
+        )
 
     def _quarantine_path(self) -> Path:
         if self.quarantine:

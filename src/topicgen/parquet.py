@@ -11,8 +11,11 @@ from topicgen.tables import Row, Table
 _BATCH_ROWS = 256
 
 
-def parquet_table(source: str, file: IO[bytes]) -> Table:
-    """Reads the schema of a Parquet file; raises UserError when it is damaged."""
+def parquet_table(source: str, file: IO[bytes], first: int = 1) -> Table:
+    """Reads the schema of a Parquet file; its rows begin with the row group that holds row ``first``.
+
+    Raises UserError when it is damaged.
+    """
     import pyarrow.parquet as pq
 
     with _readable(source):
@@ -21,13 +24,29 @@ def parquet_table(source: str, file: IO[bytes]) -> Table:
         strings = [field.name for field in fields if _is_string(field.type)]
         others = {field.name: str(field.type) for field in fields if not _is_string(field.type)}
         header = Header([field.name for field in fields], strings, others)
-    return Table(header, lambda needed: _parquet_rows(source, parquet, needed))
+    return Table(header, lambda needed: _parquet_rows(source, parquet, needed, first))
 
 
-def _parquet_rows(source: str, parquet: Any, needed: Sequence[str]) -> Iterator[Row]:
-    position = 0
+def row_count(source: str, file: IO[bytes]) -> int:
+    """The number of rows of a Parquet file, from its end; raises UserError when it is damaged."""
+    import pyarrow.parquet as pq
+
     with _readable(source):
-        batches = parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(needed), use_threads=False)
+        return int(pq.read_metadata(file).num_rows)
+
+
+def _parquet_rows(source: str, parquet: Any, needed: Sequence[str], first: int) -> Iterator[Row]:
+    with _readable(source):
+        sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+        skipped = 0
+        position = 0
+        while skipped < len(sizes) and position + sizes[skipped] < first:
+            position += sizes[skipped]
+            skipped += 1
+        groups = list(range(skipped, len(sizes)))
+        batches = parquet.iter_batches(
+            batch_size=_BATCH_ROWS, row_groups=groups, columns=list(needed), use_threads=False
+        )
         for batch in batches:
             columns = [_python_values(batch.column(name)) for name in needed]
             for values in zip(*columns, strict=True):

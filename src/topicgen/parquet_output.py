@@ -142,7 +142,9 @@ class ParquetTopics:
         import pyarrow as pa
 
         ranked = pa.list_(pa.struct([("topic", pa.string()), ("score", pa.float64())]))
-        own = {"score": pa.float64(), "position": pa.int64(), "topics": ranked}
+        supported = [("topic", pa.string()), ("weight", pa.float64()), ("score", pa.float64())]
+        passages = pa.list_(pa.struct([*supported, ("offset", pa.int64()), ("length", pa.int64())]))
+        own = {"score": pa.float64(), "position": pa.int64(), "topics": ranked, "passages": passages}
         typed = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
         kept = {name: typed.get(kind, pa.string()) for name, kind in self._kinds.items()}
         return pa.schema([(name, own.get(name) or kept.get(name) or pa.string()) for name in self._names])

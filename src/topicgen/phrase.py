@@ -89,6 +89,26 @@ def _key(topic: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", topic.casefold())) or frozenset({topic})
 
 
+def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether two topics share more than half of all their words (Jaccard similarity)."""
+    return len(one & other) / len(one | other) > 0.5
+
+
+def group_alike(topics: Iterable[str]) -> list[int]:
+    """For each topic the index of the first one before it that it is alike, or its own."""
+    heads: dict[frozenset[str], int] = {}
+    found: list[int] = []
+    for number, topic in enumerate(topics):
+        key = _key(topic)
+        head = heads.get(key)
+        if head is None:
+            head = next((known for other, known in heads.items() if _alike(key, other)), None)
+        if head is None:
+            head = heads[key] = number
+        found.append(head)
+    return found
+
+
 def distinct(topics: Iterable[str], count: int) -> Iterator[int]:
     """Indices of up to ``count`` topics with different words, in order; unlike topics go before like ones.
 
@@ -99,8 +119,7 @@ def distinct(topics: Iterable[str], count: int) -> Iterator[int]:
     candidates = sorted(first.values())
     chosen: list[int] = []
     for number in candidates:
-        alike = (len(keys[number] & keys[other]) / len(keys[number] | keys[other]) > 0.5 for other in chosen)
-        if len(chosen) < count and not any(alike):
+        if len(chosen) < count and not any(_alike(keys[number], keys[other]) for other in chosen):
             chosen.append(number)
     chosen += [number for number in candidates if number not in chosen][: count - len(chosen)]
     yield from sorted(chosen)

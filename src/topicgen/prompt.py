@@ -5,8 +5,9 @@ data: whatever looks like a special token in it is encoded as plain text.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 from topicgen.errors import UserError
 
 PROMPT_FILE = "prompt.json"
+_COUNTED_TOGETHER = 1_024  # parts that are tokenised at a time, so that memory stays small
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,11 @@ class PromptEncoder:
         self._max_characters = self._room * max(map(len, tokenizer.get_vocab()))
 
     @property
+    def room(self) -> int:
+        """Tokens of a document that fit into one prompt."""
+        return self._room
+
+    @property
     def prefix(self) -> tuple[int, ...]:
         """Token ids before every document."""
         return tuple(self._prefix)
@@ -98,8 +105,26 @@ class PromptEncoder:
 
     def fold(self, text: str) -> str:
         """The document as the model reads it; empty when there is nothing to read."""
-        text = text.encode("utf-8", "replace").decode()  # a lone surrogate cannot be encoded
+        text = _encodable(text)
         return " ".join(text.split()) if self._fold else text.strip()
+
+    def lengths(self, parts: Iterable[str]) -> Iterator[int]:
+        """Tokens of each part of a longer document, with the space before it.
+
+        Of a part that cannot fit only as much is tokenised as shows that: its number is some number above ``room``.
+        """
+        waiting = iter(parts)
+        while batch := list(islice(waiting, _COUNTED_TOGETHER)):
+            folded = [f" {self.fold(part)}" if self._fold else _encodable(part) for part in batch]
+            cut = [part[: self._max_characters + 1] for part in folded]
+            encodings = self._tokenizer.encode_batch_fast(cut, add_special_tokens=False)
+            yield from [len(encoding.ids) for encoding in encodings]
+
+    def beginning(self, word: str) -> int:
+        """Number of characters at the beginning of a word that fit into one prompt."""
+        cut = _encodable(word[: self._max_characters])
+        offsets: list[tuple[int, int]] = self._tokenizer.encode(cut, add_special_tokens=False).offsets
+        return offsets[: self._room][-1][1]
 
     def encode(self, texts: Sequence[str]) -> list[EncodedPrompt]:
         """One prompt for each text; texts are folded first."""
@@ -113,3 +138,8 @@ class PromptEncoder:
             )
             for text, encoding in zip(folded, encodings, strict=True)
         ]
+
+
+def _encodable(text: str) -> str:
+    """The text with ``?`` for each lone surrogate, which cannot be encoded; of the same length."""
+    return text.encode("utf-8", "replace").decode()

@@ -17,7 +17,7 @@ from topicgen.streams import EarlyEndError, open_bytes, read_text, spool
 from topicgen.tables import Table, csv_table, jsonl_table
 from topicgen.units import read_units
 
-__all__ = ["Problems", "check_inputs", "column_names", "read_documents"]
+__all__ = ["Problems", "check_inputs", "column_names", "read_documents", "read_source", "read_sources"]
 
 _MAX_NESTING = 100
 
@@ -52,7 +52,7 @@ def read_documents(
 
     outputs = [*skip, *([problems.path] if problems.path else [])]
     sources = check_inputs(inputs, settings, notify=notify_once, skip=outputs)
-    return _read_sources(sources, settings, problems, stdin, notify_once)
+    return read_sources(sources, settings, problems, stdin, notify_once)
 
 
 def check_inputs(
@@ -93,22 +93,50 @@ def _check_source(source: Source, settings: ReaderSettings, notify: Notify) -> N
         return  # reported when the source is read
 
 
-def _read_sources(
-    sources: Sequence[Source], settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None, notify: Notify
+def read_source(source: Source, settings: ReaderSettings, problems: Problems, first: int = 1) -> Iterator[Document]:
+    """The documents of one file from a position on; of Parquet, row groups before it are not read.
+
+    Ids are those of ``read_documents``, and unique among the documents that are read here.
+    """
+    with closing(SeenIds()) as seen:
+        for document in _source_documents(source, settings, problems, None, _silent, seen, first):
+            if document.position >= first:
+                yield document
+
+
+def read_sources(
+    sources: Sequence[Source],
+    settings: ReaderSettings,
+    problems: Problems,
+    stdin: BinaryIO | None = None,
+    notify: Notify = _silent,
 ) -> Iterator[Document]:
+    """The documents of sources that ``check_inputs`` gave, in order."""
     with closing(SeenIds()) as seen:
         for source in sources:
-            count = 0
-            if source.format == "text":
-                documents = _text_documents(source, settings, problems, stdin)
-            else:
-                documents = _table_documents(source, settings, problems, stdin, notify, seen)
-            try:
-                for document in documents:
-                    count += 1
-                    yield document
-            except EarlyEndError as end:
-                problems.ends_early(f"{source.name}: {end} (after {count} {'row' if count == 1 else 'rows'})")
+            yield from _source_documents(source, settings, problems, stdin, notify, seen)
+
+
+def _source_documents(
+    source: Source,
+    settings: ReaderSettings,
+    problems: Problems,
+    stdin: BinaryIO | None,
+    notify: Notify,
+    seen: SeenIds,
+    first: int = 1,
+) -> Iterator[Document]:
+    count = 0
+    if source.format == "text":
+        documents = _text_documents(source, settings, problems, stdin)
+    else:
+        documents = _table_documents(source, settings, problems, stdin, notify, seen, first)
+    try:
+        for document in documents:
+            count += 1
+            yield document
+    except EarlyEndError as end:
+        problems.ends_early(f"{source.name}: {end} (after {count} {'row' if count == 1 else 'rows'})")
 
 
 def _text_documents(
@@ -135,8 +163,9 @@ def _table_documents(
     stdin: BinaryIO | None,
     notify: Notify,
     seen: SeenIds,
+    first: int,
 ) -> Iterator[Document]:
-    with _open_table(source, settings, problems, stdin) as table:
+    with _open_table(source, settings, problems, stdin, first) as table:
         if table is None:
             return
         columns = choose_columns(source.name, table.header, settings, notify)
@@ -156,14 +185,14 @@ def _table_documents(
 
 @contextmanager
 def _open_table(
-    source: Source, settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None
+    source: Source, settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None, first: int = 1
 ) -> Iterator[Table | None]:
-    """Opens a table up to its first row; gives None for one without rows and header."""
+    """Opens a table up to its first row, in Parquet up to the row group of row ``first``; None for an empty one."""
     if source.format == "parquet":
         # Parquet is read from its end, so it must lie in a file.
         plain = source.path is not None and not source.gzipped
         with open_bytes(source) if plain else spool(source, stdin) as file:
-            yield parquet_table(source.name, file)
+            yield parquet_table(source.name, file, first)
         return
     chunks = read_text(source, settings.encoding, stdin)
     if source.format == "jsonl":

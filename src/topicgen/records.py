@@ -56,6 +56,25 @@ class RankedTopic:
 
 
 @dataclass(frozen=True, slots=True)
+class PassageTopic:
+    """One of the topics of a document that was read in passages.
+
+    Attributes:
+        topic: One line of text.
+        weight: Share of the characters read that lie in passages with this topic, 0 to 1.
+        score: The model's mean probability of its tokens, 0 to 1, where known.
+        offset: Characters of the document's text before the passage that supports it best.
+        length: Characters of that passage.
+    """
+
+    topic: str
+    weight: float
+    score: float | None
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Topic:
     """The topic that a model wrote for one document.
 
@@ -64,13 +83,14 @@ class Topic:
         topic: One line of text; empty only when ``status`` is ``empty`` or ``failed``.
         score: Geometric mean of the probabilities of the topic's tokens and of its end, 0 to 1; None without a topic,
             or where the engine gives no probabilities.
-        status: ``ok``; ``empty`` for a document without text; ``truncated`` when its end was not read; ``failed`` when
-            the engine gave no topic.
+        status: ``ok``; ``empty`` for a document without text; ``truncated`` when not all of it was read; ``failed``
+            when the engine gave no topic.
         source: The document's source.
         position: The document's position.
         topics: All distinct topics, best first, when more than one was asked for; else empty.
         text: The document's text.
         columns: The document's kept columns.
+        passages: All topics of a document that was read in passages, best first; else empty.
     """
 
     id: str
@@ -82,3 +102,4 @@ class Topic:
     topics: tuple[RankedTopic, ...] = ()
     text: str = ""
     columns: Mapping[str, Any] = field(default_factory=dict)
+    passages: tuple[PassageTopic, ...] = ()

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from topicgen.config import WriterSettings
-from topicgen.records import Topic
+from topicgen.records import PassageTopic, Topic
 
-OWN_FIELDS = ("id", "topic", "score", "status", "topics", "source", "position", "text")
+OWN_FIELDS = ("id", "topic", "score", "status", "topics", "source", "position", "passages", "text")
 """The fields that topicgen itself may write; a kept column with one of these names gets the prefix ``input_``."""
 
 _SCORE_DIGITS = 4
@@ -30,9 +30,10 @@ def kept_fields(keep: Iterable[str]) -> dict[str, str]:
 def field_names(settings: WriterSettings) -> list[str]:
     """Returns the fields of every row, in order."""
     several = ["topics"] if settings.several else []
+    passages = ["passages"] if settings.passages else []
     text = ["text"] if settings.with_text else []
     kept = kept_fields(settings.keep).values()
-    return ["id", "topic", "score", "status", *several, "source", "position", *kept, *text]
+    return ["id", "topic", "score", "status", *several, "source", "position", *passages, *kept, *text]
 
 
 def topic_row(topic: Topic, settings: WriterSettings, kept: Mapping[str, str]) -> dict[str, Any]:
@@ -47,11 +48,23 @@ def topic_row(topic: Topic, settings: WriterSettings, kept: Mapping[str, str]) -
         row["topics"] = [{"topic": ranked.topic, "score": _rounded(ranked.score)} for ranked in topic.topics]
     row["source"] = topic.source
     row["position"] = topic.position
+    if settings.passages:
+        row["passages"] = [_passage(merged) for merged in topic.passages] or None
     for column, field in kept.items():
         row[field] = topic.columns.get(column)
     if settings.with_text:
         row["text"] = topic.text
     return row
+
+
+def _passage(merged: PassageTopic) -> dict[str, Any]:
+    return {
+        "topic": merged.topic,
+        "weight": _rounded(merged.weight),
+        "score": _rounded(merged.score),
+        "offset": merged.offset,
+        "length": merged.length,
+    }
 
 
 def json_text(value: Any) -> str:

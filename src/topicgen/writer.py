@@ -114,8 +114,11 @@ def _sink(output: Output, settings: WriterSettings) -> TopicSink:
 
 
 def json_line(topic: Topic, settings: WriterSettings) -> str:
-    """Returns the row of a topic as a line of a JSON lines file."""
-    return json_text(topic_row(topic, settings, kept_fields(settings.keep))) + "\n"
+    """Returns the row of a topic as a line of a JSON lines file; only documents of several passages have those."""
+    row = topic_row(topic, settings, kept_fields(settings.keep))
+    if row.get("passages", ...) is None:
+        del row["passages"]
+    return json_text(row) + "\n"
 
 
 class JsonLines:
