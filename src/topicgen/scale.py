@@ -10,7 +10,7 @@ from typing import Any
 from topicgen import cluster
 from topicgen.blocks import Block, plan_blocks
 from topicgen.config import ScaleSettings, WriterSettings
-from topicgen.errors import UsageError
+from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
 from topicgen.job import GenerateJob
 from topicgen.manifest import PartFolder
 from topicgen.models import ModelFolder, find_model
@@ -27,7 +27,7 @@ class ScaledJob(GenerateJob):
 
     scale: ScaleSettings = field(default_factory=ScaleSettings)
 
-    def run(self) -> Problems:
+    def run(self) -> int:
         """Checks inputs and output, then lets the cluster write the parts that are not there yet."""
         settings = self._part_settings()
         cluster.require_ray()
@@ -47,7 +47,7 @@ class ScaledJob(GenerateJob):
             for line in problems.summary():
                 self.warn(line)
         self._report(seconds)
-        return problems
+        return EXIT_INCOMPLETE if problems.failed or self._statuses["failed"] else EXIT_OK
 
     def _part_settings(self) -> WriterSettings:
         if self.output is None:
