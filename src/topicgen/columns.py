@@ -94,12 +94,18 @@ def _guess(source: str, header: Header, settings: ReaderSettings) -> tuple[str, 
     raise UserError(f"{source}: which column holds the text? Use --text-column with one of: {_listed(names)}{hint}")
 
 
+def suspected_delimiter(header: Header) -> str | None:
+    """What may separate the fields, where splitting at another delimiter left the header whole."""
+    if not header.delimited or len(header.names) != 1:
+        return None
+    return next((delimiter for delimiter in _DELIMITERS if delimiter in header.names[0]), None)
+
+
 def _delimiter_hint(header: Header) -> str:
-    if header.delimited and len(header.names) == 1:
-        for delimiter, typed in _DELIMITERS.items():
-            if delimiter in header.names[0]:
-                return f"; if {delimiter!r} separates the fields, use --delimiter {typed}"
-    return ""
+    delimiter = suspected_delimiter(header)
+    if delimiter is None:
+        return ""
+    return f"; if {delimiter!r} separates the fields, use --delimiter {_DELIMITERS[delimiter]}"
 
 
 def _require_unique(source: str, names: Sequence[str]) -> None:

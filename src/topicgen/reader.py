@@ -17,7 +17,7 @@ from topicgen.streams import EarlyEndError, open_bytes, read_text, spool
 from topicgen.tables import Table, csv_table, jsonl_table
 from topicgen.units import read_units
 
-__all__ = ["Problems", "check_inputs", "column_names", "read_documents"]
+__all__ = ["Problems", "check_inputs", "check_source", "column_names", "open_table", "read_documents", "read_sources"]
 
 _MAX_NESTING = 100
 
@@ -52,7 +52,7 @@ def read_documents(
 
     outputs = [*skip, *([problems.path] if problems.path else [])]
     sources = check_inputs(inputs, settings, notify=notify_once, skip=outputs)
-    return _read_sources(sources, settings, problems, stdin, notify_once)
+    return read_sources(sources, settings, problems, stdin=stdin, notify=notify_once)
 
 
 def check_inputs(
@@ -68,7 +68,7 @@ def check_inputs(
         raise UsageError(f"{sources[0].name}: read as text, which has no columns; leave the column options out")
     for source in sources:
         if source.path is not None:
-            _check_source(source, settings, notify)
+            check_source(source, settings, notify)
     return sources
 
 
@@ -77,25 +77,32 @@ def column_names(path: str, settings: ReaderSettings) -> list[str]:
     source = None if Path(path).is_dir() else next(iter(find_sources([path], settings)), None)
     if source is None or source.path is None or source.format == "text":
         raise UserError(f"{path}: a table is needed, as .csv, .tsv, .jsonl or .parquet")
-    with _open_table(source, settings, Problems(), None) as table:
+    with open_table(source, settings, Problems()) as table:
         return list(table.header.names) if table is not None else []
 
 
-def _check_source(source: Source, settings: ReaderSettings, notify: Notify) -> None:
+def check_source(source: Source, settings: ReaderSettings, notify: Notify) -> None:
+    """Opens one file and chooses its columns; raises UserError for what cannot be read."""
     if source.format == "text" or (source.format == "parquet" and source.gzipped):
         with open_bytes(source):
             return
     try:
-        with _open_table(source, settings, Problems(), None) as table:
+        with open_table(source, settings, Problems()) as table:
             if table is not None:
                 choose_columns(source.name, table.header, settings, notify)
     except EarlyEndError:
         return  # reported when the source is read
 
 
-def _read_sources(
-    sources: Sequence[Source], settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None, notify: Notify
+def read_sources(
+    sources: Sequence[Source],
+    settings: ReaderSettings,
+    problems: Problems,
+    *,
+    stdin: BinaryIO | None = None,
+    notify: Notify = _silent,
 ) -> Iterator[Document]:
+    """The documents of sources that were checked, as in ``read_documents``."""
     with closing(SeenIds()) as seen:
         for source in sources:
             count = 0
@@ -136,7 +143,7 @@ def _table_documents(
     notify: Notify,
     seen: SeenIds,
 ) -> Iterator[Document]:
-    with _open_table(source, settings, problems, stdin) as table:
+    with open_table(source, settings, problems, stdin) as table:
         if table is None:
             return
         columns = choose_columns(source.name, table.header, settings, notify)
@@ -155,8 +162,8 @@ def _table_documents(
 
 
 @contextmanager
-def _open_table(
-    source: Source, settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None
+def open_table(
+    source: Source, settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None = None
 ) -> Iterator[Table | None]:
     """Opens a table up to its first row; gives None for one without rows and header."""
     if source.format == "parquet":

@@ -316,8 +316,8 @@ def test_export_has_the_selection_and_no_formulas(page: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "＝"])
 def test_every_start_of_a_formula_is_escaped_in_the_export(opened: Any, start: str) -> None:
-    assert opened.evaluate("(text) => csvCell(text)", f"{start}1") == f"'{start}1"
-    assert opened.evaluate("csvCell(-0.5)") == "-0.5"
+    assert opened.evaluate("(text) => csvCell(text)", f"{start}A1") == f"'{start}A1"
+    assert opened.evaluate("[csvCell(-0.5), csvCell('-1e3'), csvCell('+7')]") == ["-0.5", "-1e3", "+7"]
 
 
 def test_hostile_texts_are_shown_as_they_are(page: Any, tmp_path: Path) -> None:
