@@ -27,6 +27,10 @@ themes.documents themes.centroids themes.state themes.positions themes.births th
 themes.corrections themes.trends themes.files themes.staging
 themes.page_folder themes.page_data themes.page themes.report_markdown themes.report
 themes.job themes.correcting themes.command
+serving serving.settings serving.failures serving.metrics serving.schemas serving.security serving.admission
+serving.batching serving.service serving.bodies serving.spool serving.streaming serving.topics serving.themes
+serving.completions serving.status serving.documentation serving.app serving.connections serving.server
+serving.command
 doctor cli __main__
 """.split()  # noqa: SIM905 - a list of words reads better
 
