@@ -29,7 +29,8 @@ themes.page_folder themes.page_data themes.page themes.report_markdown themes.re
 themes.job themes.correcting themes.command
 serving serving.settings serving.failures serving.metrics serving.schemas serving.security serving.admission
 serving.batching serving.service serving.bodies serving.spool serving.streaming serving.topics serving.themes
-serving.completions serving.status serving.documentation serving.app serving.connections serving.server
+serving.completions serving.status serving.documentation
+serving.uploads serving.exports serving.page serving.app serving.connections serving.server
 serving.command
 doctor cli __main__
 """.split()  # noqa: SIM905 - a list of words reads better

@@ -12,6 +12,7 @@ from topicgen.serving.metrics import Metrics
 from topicgen.serving.settings import ServerSettings
 
 NDJSON = "application/x-ndjson"
+FILES = "/page/"  # below it the page sends whole files, which are not held in memory
 _RETRY = 2  # seconds
 _log = logging.getLogger("uvicorn.error")
 
@@ -37,7 +38,7 @@ class _Request:
     def __init__(self, scope: Scope, receive: Receive, send: Send, settings: ServerSettings, flight: Flight) -> None:
         headers = Headers(scope=scope)
         self._receive, self._send, self._flight = receive, send, flight
-        self._stream = is_ndjson(headers.get("content-type"))
+        self._stream = is_ndjson(headers.get("content-type")) or scope["path"].startswith(FILES)
         self._most = settings.max_stream_bytes if self._stream else settings.max_body_bytes
         self._budget = settings.max_buffered_bytes
         self._whole = asyncio.Event()  # the body is read; from then on only a goodbye can come

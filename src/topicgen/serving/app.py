@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from topicgen.generate import TopicGenerator
-from topicgen.serving import completions, documentation, status, themes, topics
+from topicgen.serving import completions, documentation, page, status, themes, topics
 from topicgen.serving.admission import Admission, Flight
 from topicgen.serving.batching import Batcher
 from topicgen.serving.failures import install_failures
@@ -54,7 +54,7 @@ def create_app(settings: ServerSettings, generators: Mapping[str, TopicGenerator
     )
     app.state.service = Service(generators, settings, batcher, flight, metrics, int(time.time()))
     install_failures(app)
-    for part in (topics, themes, completions, status, documentation):
+    for part in (topics, themes, completions, status, documentation, page):
         app.include_router(part.router)
     app.add_middleware(Admission, settings=settings, flight=flight, metrics=metrics)
     app.add_middleware(Guard, settings=settings)  # the last one added is the first one asked

@@ -36,10 +36,10 @@ function pagedTable(table, makeRow) {
   byId("last").addEventListener("click", () => turn(Infinity));
   byId("page").addEventListener("change", (event) => turn((Math.round(Number(event.target.value)) || 1) - 1));
   return {
-    // Rows are numbers of documents; with `grown`, those shown before have not changed.
-    show(rows, grown = false) {
+    // Rows are numbers of documents; with `stay` the page stays, and what is in its rows has not changed.
+    show(rows, stay = false) {
       found = rows;
-      if (!grown) [page, drawn] = [0, []];
+      if (!stay) [page, drawn] = [0, []];
       draw();
     },
     rows: () => found,
