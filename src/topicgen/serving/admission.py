@@ -43,7 +43,7 @@ class _Request:
         self._budget = settings.max_buffered_bytes
         self._whole = asyncio.Event()  # the body is read; from then on only a goodbye can come
         self._length = int(headers["content-length"]) if headers.get("content-length", "").isdecimal() else 0
-        self._read = 0
+        self._read = self._buffered = 0
         self._gone = False
         self.started = self.finished = False
         self.status = 499  # what servers log for clients that left
@@ -70,6 +70,7 @@ class _Request:
         if self._read > self._most:
             raise self._too_large()
         if not self._stream:
+            self._buffered += size
             self._flight.buffered += size
             if self._flight.buffered > self._budget:
                 raise overloaded("too many large requests at once; try again later", _RETRY)
@@ -92,8 +93,7 @@ class _Request:
             self._gone = (await self._receive())["type"] == "http.disconnect"
 
     def close(self) -> None:
-        if not self._stream:
-            self._flight.buffered -= self._read
+        self._flight.buffered -= self._buffered
 
 
 class Admission:
@@ -160,6 +160,5 @@ class Admission:
         await self._fail(scope, request, overloaded("the answer took too long", _RETRY))
 
     async def _fail(self, scope: Scope, request: _Request, failure: RequestFailure) -> None:
-        if request.started:
-            raise ConnectionAbortedError("an answer that had begun could not be finished")
-        await failure.response()(scope, request.receive, request.send)
+        if not request.started:  # an answer that has begun ends here, and its connection with it
+            await failure.response()(scope, request.receive, request.send)

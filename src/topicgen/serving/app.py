@@ -13,6 +13,7 @@ from topicgen.serving import completions, documentation, page, status, themes, t
 from topicgen.serving.admission import Admission, Flight
 from topicgen.serving.batching import Batcher
 from topicgen.serving.failures import install_failures
+from topicgen.serving.grouping import GroupingThread
 from topicgen.serving.metrics import Metrics
 from topicgen.serving.security import Guard
 from topicgen.serving.service import Service
@@ -30,7 +31,7 @@ def create_app(settings: ServerSettings, generators: Mapping[str, TopicGenerator
         generators: The models by the names that requests use; the first is the default.
     """
     metrics, flight = Metrics(), Flight()
-    batcher = Batcher(generators, settings, metrics)
+    batcher, grouping = Batcher(generators, settings, metrics), GroupingThread()
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -41,6 +42,7 @@ def create_app(settings: ServerSettings, generators: Mapping[str, TopicGenerator
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             batcher.close()
+            grouping.close()
 
     app = FastAPI(
         title="topicgen",
@@ -52,7 +54,7 @@ def create_app(settings: ServerSettings, generators: Mapping[str, TopicGenerator
         lifespan=lifespan,
         dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else None,
     )
-    app.state.service = Service(generators, settings, batcher, flight, metrics, int(time.time()))
+    app.state.service = Service(generators, settings, batcher, grouping, flight, metrics, int(time.time()))
     install_failures(app)
     for part in (topics, themes, completions, status, documentation, page):
         app.include_router(part.router)

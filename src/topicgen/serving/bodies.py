@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from topicgen.serving.failures import invalid
+from topicgen.serving.failures import RequestFailure, invalid
 
 
 def parse_json(body: bytes) -> Any:
@@ -36,12 +36,14 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose handler gets a StrictRequest."""
+    """A route whose handler gets a StrictRequest, of JSON only (415)."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
         async def strict(request: Request) -> Response:
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+                raise RequestFailure(415, "send JSON, with Content-Type: application/json", "not_json")
             return await handler(StrictRequest(request.scope, request.receive))
 
         return strict

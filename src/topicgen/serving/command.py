@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from topicgen.generate import TopicGenerator
 
 EXTRA = "serve"
+LIMITS = {
+    "max_documents": "documents of one request for topics; JSON lines may have any number",
+    "max_theme_documents": "documents of one request for themes",
+    "max_characters": "characters of one document",
+    "max_body_bytes": "bytes of a JSON body",
+    "max_stream_bytes": "bytes of a body of JSON lines",
+    "max_requests": "requests that are answered at the same time",
+    "max_connections": "open connections",
+    "queue_documents": "documents that may wait for the engine",
+    "header_seconds": "how long the header of a request may take",
+    "body_seconds": "how long its body may take, and a second more for each 1,000 bytes",
+    "request_seconds": "how long an answer may take",
+    "stream_seconds": "how long an answer of JSON lines may take",
+    "stall_seconds": "how long a client may leave an answer unread",
+    "drain_seconds": "how long requests in flight may take after SIGTERM",
+}
+"""Settings that are options of the same name, and what they mean."""
 
 
 def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", epilog: str) -> None:
@@ -27,14 +44,10 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", e
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument_group("address").add_argument
-    add(
-        "--host",
-        default=defaults.host,
-        help=f"address to listen on (default: {defaults.host}); all others but the "
-        f"loopback's need a secret in {TOKEN_VARIABLE}",
-    )
+    secret = f"any but the loopback's needs a secret in {TOKEN_VARIABLE}"
+    add("--host", default=defaults.host, help=f"address to listen on (default: {defaults.host}); {secret}")
     add("--port", type=int, default=defaults.port, metavar="N", help=f"default: {defaults.port}; 0: any free one")
-    add("--allowed-host", action="append", default=[], metavar="NAME", help="name by which clients call the server")
+    add("--allowed-host", action="append", default=[], metavar="NAME", help="a name by which clients call the server")
     add = parser.add_argument_group("model").add_argument
     add("--model", nargs="+", default=["mini"], help="mini, model folders, or hub ids (default: mini)")
     add("--engine", choices=["auto", "ct2", "hf"], default="auto", help="what runs the models (default: auto)")
@@ -42,13 +55,18 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", e
     add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic of ct2 (default: int8)")
     add("--deterministic", action="store_true", help="compute each document alone: no neighbour changes its topic")
     add("--no-second-look", action="store_true", help="do not seek doubtful topics again")
+    add = parser.add_argument_group("limits").add_argument
+    for name, meaning in LIMITS.items():
+        default = getattr(defaults, name)
+        option = f"--{name.replace('_', '-')}"
+        add(option, type=type(default), default=default, metavar="N", help=f"{meaning} (default: {default:,})")
     parser.add_argument("-q", "--quiet", action="store_true", help="no notices")
     parser.set_defaults(run=run_serve)
 
 
 def run_serve(args: argparse.Namespace) -> int:
     """``topicgen serve``."""
-    for module in ("fastapi", "uvicorn", "prometheus_client", "fastapi_offline", "sklearn", "scipy"):
+    for module in ("fastapi", "uvicorn", "prometheus_client", "fastapi_offline", "sklearn", "scipy", "threadpoolctl"):
         require(module, EXTRA)
     settings = ServerSettings(
         host=args.host,
@@ -57,6 +75,7 @@ def run_serve(args: argparse.Namespace) -> int:
         allowed_hosts=tuple(args.allowed_host),
         deterministic=args.deterministic,
         second_look=not args.no_second_look,
+        **{name: getattr(args, name) for name in LIMITS},
     )
     from topicgen.serving.server import listening, serve
 

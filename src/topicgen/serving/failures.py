@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 LONGEST_MESSAGE = 500
+_MARKS = ("body", "query", "str", "InputDocument")  # what pydantic names besides the fields
 _TYPES = {401: "authentication_error", 403: "permission_error", 500: "server_error", 503: "overloaded_error"}
-_UNION_MARKS = ("str", "list[")
 
 
 class RequestFailure(HTTPException):
@@ -48,8 +48,8 @@ def what_is_wrong(errors: Sequence[Any]) -> str:
     deepest = max(errors, key=lambda error: len(error["loc"]))
     if deepest["type"] == "json_invalid":
         return f"the body is not JSON: {deepest.get('ctx', {}).get('error', 'it ends early')}"
-    place = [str(part) for part in deepest["loc"] if not str(part).startswith(_UNION_MARKS)]
-    where = ".".join(part for part in place if part not in ("body", "query", "InputDocument"))
+    names = [str(part) for part in deepest["loc"] if part not in _MARKS]
+    where = ".".join(name for name in names if "[" not in name)  # such as list[...], a branch of a union
     return f"{where or 'the body'}: {deepest['msg']}"
 
 

@@ -101,17 +101,18 @@ class PlacedDocument(BaseModel):
 
     id: str
     topic: str
-    theme: str
-    subtheme: str
-    x: float
-    y: float
+    theme: str | None = Field(description="null where there is neither text nor topic, as are the next three")
+    subtheme: str | None
+    x: float | None
+    y: float | None
 
 
 class ThemesAnswer(BaseModel):
-    """The themes, the largest first, and the documents in their order."""
+    """The themes, the largest first, each followed by its sub-themes, and the documents in their order."""
 
     themes: list[ThemeRow]
     documents: list[PlacedDocument]
+    trends: dict[str, Any] | None = Field(description="shares of the themes by period, where there are dates")
 
 
 class Part(BaseModel):

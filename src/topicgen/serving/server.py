@@ -16,6 +16,9 @@ from topicgen.serving.app import create_app
 from topicgen.serving.connections import protocol_with
 from topicgen.serving.settings import ServerSettings
 
+GRACE = 0.5  # seconds in which what was sent before the signal is still answered
+CLOSING = 5  # seconds in which connections are closed after that
+
 
 def listening(settings: ServerSettings) -> socket.socket:
     """A bound socket, before any model is loaded; raises UserError when the address cannot be had."""
@@ -56,10 +59,6 @@ class DrainingServer(uvicorn.Server):
         return over or waited > self._patience or (not self._flight.requests and waited > GRACE)
 
 
-GRACE = 0.5  # seconds in which what was sent before the signal is still answered
-CLOSING = 5  # seconds in which connections are closed after that
-
-
 def serve(
     settings: ServerSettings, bound: socket.socket, generators: Mapping[str, TopicGenerator], ready: Callable[[], None]
 ) -> None:
@@ -83,7 +82,8 @@ def serve(
         serving = asyncio.ensure_future(server.serve(sockets=[bound]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
-        ready()
+        if server.started:
+            ready()
         await serving
 
     asyncio.run(run())

@@ -12,8 +12,9 @@ from topicgen.rows import topic_row
 from topicgen.serving.admission import Flight
 from topicgen.serving.batching import Batcher, Work
 from topicgen.serving.failures import RequestFailure, invalid
+from topicgen.serving.grouping import GroupingThread
 from topicgen.serving.metrics import Metrics
-from topicgen.serving.schemas import InputDocument
+from topicgen.serving.schemas import InputDocument, ThemeDocument
 from topicgen.serving.settings import ServerSettings
 
 _FIELDS = ("id", "topic", "score", "status", "topics")
@@ -26,6 +27,7 @@ class Service:
     generators: Mapping[str, TopicGenerator]
     settings: ServerSettings
     batcher: Batcher
+    grouping: GroupingThread
     flight: Flight
     metrics: Metrics
     created: int
@@ -41,7 +43,7 @@ class Service:
             GenerationSettings(topics=topics, deterministic=settings.deterministic, second_look=settings.second_look),
         )
 
-    def document(self, given: str | InputDocument, position: int) -> Document:
+    def document(self, given: str | InputDocument | ThemeDocument, position: int) -> Document:
         """A document of a request; raises RequestFailure (422) for one that is too long."""
         text, identifier = (given, str(position)) if isinstance(given, str) else (given.text, given.id)
         most = self.settings.max_characters

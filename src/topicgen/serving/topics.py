@@ -23,6 +23,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
         404: "no such model",
         408: "the body came too slowly",
         413: "the body is too large",
+        415: "the body is of another type",
         422: "the body does not fit",
         500: "the model failed",
         503: "no room, or the server stops; Retry-After says when to ask again",
