@@ -62,7 +62,7 @@ def choose_columns(source: str, header: Header, settings: ReaderSettings, notify
 
     ``notify`` hears of a guessed text column, unless it is simply called ``text``.
     """
-    _require_unique(source, header.names)
+    require_unique_names(source, header.names)
     chosen = [settings.text_column, settings.effective_id_column, *settings.carried]
     for name in chosen:
         if name is not None and name not in header.names:
@@ -108,7 +108,8 @@ def _delimiter_hint(header: Header) -> str:
     return f"; if {delimiter!r} separates the fields, use --delimiter {_DELIMITERS[delimiter]}"
 
 
-def _require_unique(source: str, names: Sequence[str]) -> None:
+def require_unique_names(source: str, names: Sequence[str]) -> None:
+    """Raises UserError when two columns of a table have the same name."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

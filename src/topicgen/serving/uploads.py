@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from topicgen.columns import Header, choose_columns, suspected_delimiter
+from topicgen.columns import Header, choose_columns, require_unique_names, suspected_delimiter
 from topicgen.config import ReaderSettings
 from topicgen.errors import UserError
 from topicgen.reader import Problems, check_source, open_table, read_sources
@@ -67,6 +67,7 @@ def preview(upload: Upload, settings: ReaderSettings) -> dict[str, Any]:
         settings = replace(settings, delimiter=delimiter)
         header, rows = _sample(source, settings)
     names = list(header.names)
+    require_unique_names(source.name, names)
     return found | {
         "columns": names,
         "text": _text_column(source, header, settings),

@@ -59,6 +59,7 @@ async function begin({ name, model, example, read }) {
   byId("results").hidden = true;
   byId("themes").replaceChildren();
   byId("grouping-note").textContent = "";
+  setGrouped(false);
   table.open(job);
   showProblems();
   show("running");
@@ -136,8 +137,14 @@ async function group(event) {
   const count = job.themes?.themes.length;
   byId("grouping-note").textContent = done ? `${grouped(count)} theme${count === 1 ? "" : "s"}` : "";
   if (!done) return byId("group").focus();
+  setGrouped(true);
   table.setView(drawThemes(job, table.chooseTheme));
   return byId("map-title").focus();
+}
+
+function setGrouped(grouped) {
+  byId("group").textContent = grouped ? "Group again" : "Group into themes";
+  byId("group").classList.toggle("primary", !grouped);
 }
 
 function rate(perSecond) {
@@ -167,7 +174,8 @@ const unsaved = () => job && !job.example && job.written > job.saved;
 
 async function agreeToLose() {
   if (!unsaved()) return true;
-  return confirm(`${grouped(job.written)} topics are not saved. Write new ones in their place?`);
+  const topics = job.written === 1 ? "1 topic is" : `${grouped(job.written)} topics are`;
+  return confirm(`${topics} not saved. Write new ones in their place?`);
 }
 
 async function listModels() {

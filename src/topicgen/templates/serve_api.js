@@ -74,6 +74,5 @@ async function reason(answer) {
   } catch {
     told = `the answer was ${answer.status} ${answer.statusText}`.trim();
   }
-  if (answer.status === 503) return `The server is busy: ${told}.`;
-  return told.charAt(0).toUpperCase() + told.slice(1) + (/[.?!]$/.test(told) ? "" : ".");
+  return answer.status === 503 ? `The server is busy: ${told}.` : told;
 }

@@ -33,6 +33,8 @@ export function inputForm(begin, fail) {
     for (const name of ["encoding", "delimiter"]) byId(name).value = "";
     showPreview({ format: "text", columns: [], rows: [] });
     fail(null);
+    byId("start").disabled = false;
+    asked++;
     if (!file) return byId("text").focus();
     byId("file-name").textContent = file.name;
     byId("file-size").textContent = sizeText(file.size);

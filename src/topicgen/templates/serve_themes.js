@@ -15,7 +15,7 @@ export async function groupRows(rows, { model, themes, signal }) {
   const options = { method: "POST", body, headers: { "Content-Type": "application/json" }, signal };
   const answer = await askJson("v1/themes", options).catch((error) => {
     if (![413, 422].includes(error.status)) throw error;
-    throw new Failure(`${error.message} Save the JSON lines and run: topicgen themes topics.jsonl -o themes`, error);
+    throw new Failure(`${error.message}. Save the JSON lines and run: topicgen themes topics.jsonl -o themes`, error);
   });
   return placed(rows, members, answer);
 }
