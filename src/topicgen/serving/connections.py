@@ -28,7 +28,7 @@ class DeadlineProtocol(H11Protocol):
     _stalled: asyncio.TimerHandle | None = None
     _awaited: str | None = None
     _since = 0.0
-    _body_bytes = 0
+    _bytes = 0  # of the body that is awaited, and of the packet in which it began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected: its header must come in time."""
@@ -40,8 +40,7 @@ class DeadlineProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
-        if self._awaited == "body":
-            self._body_bytes += len(data)
+        self._bytes = self._bytes + len(data) if self._awaited == "body" else len(data)
         super().data_received(data)
         self._look()
 
@@ -86,14 +85,14 @@ class DeadlineProtocol(H11Protocol):
             self._timer.cancel()
         self._timer, self._awaited = None, what
         if what:
-            self._since, self._body_bytes = self.loop.time(), 0
+            self._since = self.loop.time()
             seconds = self.settings.header_seconds if what == "header" else self.settings.body_seconds
             self._timer = self.loop.call_later(seconds, self._overdue)
 
     def _overdue(self) -> None:
         """The time is over, unless the bytes of a body that is wanted have earned more."""
         if self._awaited == "body" and not self.cycle.response_complete:
-            earned = self._since + self.settings.body_seconds + self._body_bytes / self.settings.body_rate
+            earned = self._since + self.settings.body_seconds + self._bytes / self.settings.body_rate
             if earned > self.loop.time():
                 self._timer = self.loop.call_at(earned, self._overdue)
                 return
