@@ -158,7 +158,7 @@ def test_fault_51_every_route_is_401_without_the_token(guarded: Server, route: s
     for method in ("GET", "POST"):
         answer = guarded.client.request(method, route, headers={"Authorization": shown.encode()})
         assert answer.status_code == 401
-        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.headers["www-authenticate"].startswith("Basic")
         assert TOKEN not in answer.text
 
 

@@ -19,7 +19,8 @@ ANSWER_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_CHALLENGE = 'Bearer realm="topicgen", Basic realm="topicgen", charset="UTF-8"'
+# Chromium reads the first challenge of a header only, and asks for a password where it is Basic.
+_CHALLENGE = 'Basic realm="topicgen", charset="UTF-8"'
 
 
 class Guard:

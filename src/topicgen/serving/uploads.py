@@ -122,8 +122,8 @@ def _sample(source: Source, settings: ReaderSettings) -> tuple[Header, list[Mapp
             rows: list[Mapping[str, Any]] = [row.values for row in _first(table.rows(table.header.names), count)]
     except EarlyEndError as end:
         raise UserError(f"{source.name}: {end}") from None
-    names = dict.fromkeys([*table.header.names, *(name for row in rows for name in row)])
-    return replace(table.header, names=list(names)), rows
+    further = dict.fromkeys(name for row in rows for name in row if name not in table.header.names)
+    return replace(table.header, names=[*table.header.names, *further]), rows
 
 
 def _first(rows: Iterator[_T], count: int) -> list[_T]:
