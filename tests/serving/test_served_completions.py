@@ -88,9 +88,9 @@ def test_the_key_of_the_client_is_the_token(guarded: Server) -> None:
     ask = {"model": "mini", "messages": [{"role": "user", "content": BEES}]}
     with openai.OpenAI(base_url=f"{guarded.url}/v1", api_key=TOKEN, max_retries=0) as known:
         assert known.chat.completions.create(**ask).choices[0].message.content
-    with openai.OpenAI(base_url=f"{guarded.url}/v1", api_key="wrong", max_retries=0) as unknown:
-        with pytest.raises(openai.AuthenticationError):
-            unknown.chat.completions.create(**ask)
+    unknown = openai.OpenAI(base_url=f"{guarded.url}/v1", api_key="wrong", max_retries=0)
+    with unknown, pytest.raises(openai.AuthenticationError):
+        unknown.chat.completions.create(**ask)
 
 
 def test_topicgen_itself_can_ask_it(server: Server, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:

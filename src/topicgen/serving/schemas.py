@@ -17,7 +17,8 @@ def mended(value: Any) -> Any:
 Text = Annotated[str, BeforeValidator(mended)]
 Identifier = Annotated[str, BeforeValidator(mended), Field(min_length=1, max_length=500)]
 ModelName = Annotated[
-    str | None, BeforeValidator(mended), Field(max_length=500, description="one of /v1/models; by default the first")
+    Annotated[str, BeforeValidator(mended), Field(max_length=500)] | None,
+    Field(description="one of /v1/models; by default the first"),
 ]
 
 
