@@ -109,16 +109,15 @@ async function write() {
   clearTimeout(drawing);
   waiting = "";
   draw();
-  finish((performance.now() - began) / 1000, before);
+  finish();
 }
 
-function finish(seconds, before) {
+function finish() {
   const whole = job.written === job.rows.length;
   const stopHadFocus = document.activeElement === byId("stop");
   show("done");
   const count = `${grouped(job.written)} ${job.written === 1 ? "topic" : "topics"}`;
-  const speed = job.written > before ? `, ${rate((job.written - before) / seconds)}` : "";
-  progressText(whole ? `${count} written${speed}` : `Stopped: ${grouped(job.written)} of ${grouped(job.rows.length)} topics written`);
+  progressText(whole ? `${count} written` : `Stopped: ${grouped(job.written)} of ${grouped(job.rows.length)} topics written`);
   tell(byId("progress").textContent);
   if (stopHadFocus || document.activeElement === document.body) byId(whole ? "group" : "continue").focus();
 }
@@ -147,16 +146,13 @@ function setGrouped(grouped) {
   byId("group").classList.toggle("primary", !grouped);
 }
 
-function rate(perSecond) {
-  return `${perSecond >= 10 ? grouped(Math.round(perSecond)) : perSecond.toFixed(1)} a second`;
-}
-
 function speedText(written, of, perSecond) {
   const text = `${grouped(written)} of ${grouped(of)} topics`;
   if (!Number.isFinite(perSecond) || perSecond <= 0) return text;
   const left = (of - written) / perSecond;
   const time = left < 90 ? `${Math.ceil(left)} s` : left < 5400 ? `${Math.round(left / 60)} min` : `${(left / 3600).toFixed(1)} h`;
-  return `${text} · ${rate(perSecond)} · about ${time} left`;
+  const rate = perSecond >= 10 ? grouped(Math.round(perSecond)) : perSecond.toFixed(1);
+  return `${text} · ${rate} a second · about ${time} left`;
 }
 
 function progressText(text) {

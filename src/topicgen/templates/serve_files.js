@@ -31,7 +31,7 @@ export function inputForm(begin, fail) {
     byId("file").hidden = !file;
     byId("chosen-file").value = "";
     for (const name of ["encoding", "delimiter"]) byId(name).value = "";
-    showPreview({ format: "text", columns: [], rows: [] });
+    showPreview(null);
     fail(null);
     byId("start").disabled = false;
     asked++;
@@ -61,13 +61,16 @@ export function inputForm(begin, fail) {
     }
   }
 
+  // Without a preview, nothing is known of the file yet; pasted text needs none.
   function showPreview(found) {
-    const table = found.format !== "text";
+    const table = found !== null && found.format !== "text";
     for (const name of ["column", "id", "keep"]) byId(`${name}-field`).hidden = !table;
-    byId("delimiter-field").hidden = !["csv", "tsv"].includes(found.format);
-    byId("encoding-field").hidden = !file || found.format === "parquet";
-    byId("unit-field").hidden = table;
+    byId("delimiter-field").hidden = !["csv", "tsv"].includes(found?.format);
+    byId("encoding-field").hidden = !found || found.format === "parquet";
+    byId("unit-field").hidden = file ? found?.format !== "text" : false;
     byId("keep-field").hidden = !table || found.columns.length < 2;
+    byId("preview").replaceChildren();
+    if (!found) return;
     if (found.delimiter) byId("delimiter").value = found.delimiter;
     if (table) fillColumns(found);
     drawPreview(found);
@@ -87,7 +90,7 @@ export function inputForm(begin, fail) {
     const body = build("tbody", {}, ...rows.map((row) => build("tr", {}, ...cells(row))));
     const head = columns.map((name) => build("th", { scope: "col" }, isolated(name)));
     const made = build("table", { class: "plain" }, ...(columns.length ? [build("thead", {}, build("tr", {}, ...head))] : []), body);
-    byId("preview").replaceChildren(...(rows.length ? [made] : [build("p", { class: "note" }, file ? "No rows were found." : "")]));
+    byId("preview").replaceChildren(...(rows.length ? [made] : [build("p", { class: "note" }, "No rows were found.")]));
     markColumn();
   }
 

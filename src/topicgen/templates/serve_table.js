@@ -84,8 +84,9 @@ export function topicTable(fail) {
   function textOf(text) {
     if (text.length <= SHOWN_CHARACTERS) return build("p", { class: "text", dir: "auto" }, text);
     const short = `${text.slice(0, SHOWN_CHARACTERS).replace(/[\uD800-\uDBFF]$/, "").trimEnd()}…`;
-    const made = build("details", { class: "text" }, build("summary", { dir: "auto" }, short));
-    made.addEventListener("toggle", () => made.append(build("p", { dir: "auto" }, text)), { once: true });
+    const summary = build("summary", { dir: "auto" }, short);
+    const made = build("details", { class: "text" }, summary);
+    made.addEventListener("toggle", () => (summary.textContent = made.open ? text : short));
     return made;
   }
 
