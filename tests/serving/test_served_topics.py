@@ -11,6 +11,7 @@ from topicgen import GenerationSettings, TopicGenerator
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
 BEES = "Bees make honey from the nectar of flowers. They store it in combs of wax."
+TEXTS = PASSAGES[:12]
 TRAINS = "Night trains are returning to the continent, and they are full."
 
 
@@ -53,11 +54,11 @@ def test_lone_surrogates_are_replaced(server: Server) -> None:
 
 
 def test_json_lines_have_a_row_each_in_order(server: Server) -> None:
-    documents = [text if number % 2 else {"id": f"n{number}", "text": text} for number, text in enumerate(PASSAGES)]
+    documents = [text if number % 2 else {"id": f"n{number}", "text": text} for number, text in enumerate(TEXTS)]
     answer = server.lines(jsonl(documents), topics=1, model="mini")
     assert answer.headers["content-type"] == "application/x-ndjson"
     rows = [json.loads(line) for line in answer.content.splitlines()]
-    assert [row["id"] for row in rows] == [str(n + 1) if n % 2 else f"n{n}" for n in range(len(PASSAGES))]
+    assert [row["id"] for row in rows] == [str(n + 1) if n % 2 else f"n{n}" for n in range(len(TEXTS))]
     assert all(row["status"] == "ok" for row in rows)
 
 

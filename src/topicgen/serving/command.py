@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,9 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", e
 
 def run_serve(args: argparse.Namespace) -> int:
     """``topicgen serve``."""
-    for module in ("fastapi", "uvicorn", "prometheus_client", "fastapi_offline", "sklearn", "scipy", "threadpoolctl"):
-        require(module, EXTRA)
+    for library in ("fastapi", "uvicorn", "prometheus_client", "fastapi_offline", "sklearn", "scipy", "threadpoolctl"):
+        if find_spec(library) is None:  # those of themes are imported by the first request that needs them
+            require(library, EXTRA)
     settings = settings_of(args)
     from topicgen.serving.server import listening, serve
 
