@@ -62,7 +62,7 @@ def choose_columns(source: str, header: Header, settings: ReaderSettings, notify
 
     ``notify`` hears of a guessed text column, unless it is simply called ``text``.
     """
-    _require_unique(source, header.names)
+    require_unique_names(source, header.names)
     chosen = [settings.text_column, settings.effective_id_column, *settings.carried]
     for name in chosen:
         if name is not None and name not in header.names:
@@ -94,15 +94,22 @@ def _guess(source: str, header: Header, settings: ReaderSettings) -> tuple[str, 
     raise UserError(f"{source}: which column holds the text? Use --text-column with one of: {_listed(names)}{hint}")
 
 
+def suspected_delimiter(header: Header) -> str | None:
+    """What may separate the fields, where splitting at another delimiter left the header whole."""
+    if not header.delimited or len(header.names) != 1:
+        return None
+    return next((delimiter for delimiter in _DELIMITERS if delimiter in header.names[0]), None)
+
+
 def _delimiter_hint(header: Header) -> str:
-    if header.delimited and len(header.names) == 1:
-        for delimiter, typed in _DELIMITERS.items():
-            if delimiter in header.names[0]:
-                return f"; if {delimiter!r} separates the fields, use --delimiter {typed}"
-    return ""
+    delimiter = suspected_delimiter(header)
+    if delimiter is None:
+        return ""
+    return f"; if {delimiter!r} separates the fields, use --delimiter {_DELIMITERS[delimiter]}"
 
 
-def _require_unique(source: str, names: Sequence[str]) -> None:
+def require_unique_names(source: str, names: Sequence[str]) -> None:
+    """Raises UserError when two columns of a table have the same name."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -17,7 +17,16 @@ from topicgen.streams import EarlyEndError, open_bytes, read_text, spool
 from topicgen.tables import Table, csv_table, jsonl_table
 from topicgen.units import read_units
 
-__all__ = ["Problems", "check_inputs", "column_names", "read_documents", "read_source", "read_sources"]
+__all__ = [
+    "Problems",
+    "check_inputs",
+    "check_source",
+    "column_names",
+    "open_table",
+    "read_documents",
+    "read_source",
+    "read_sources",
+]
 
 _MAX_NESTING = 100
 
@@ -52,7 +61,7 @@ def read_documents(
 
     outputs = [*skip, *([problems.path] if problems.path else [])]
     sources = check_inputs(inputs, settings, notify=notify_once, skip=outputs)
-    return read_sources(sources, settings, problems, stdin, notify_once)
+    return read_sources(sources, settings, problems, stdin=stdin, notify=notify_once)
 
 
 def check_inputs(
@@ -68,7 +77,7 @@ def check_inputs(
         raise UsageError(f"{sources[0].name}: read as text, which has no columns; leave the column options out")
     for source in sources:
         if source.path is not None:
-            _check_source(source, settings, notify)
+            check_source(source, settings, notify)
     return sources
 
 
@@ -77,16 +86,17 @@ def column_names(path: str, settings: ReaderSettings) -> list[str]:
     source = None if Path(path).is_dir() else next(iter(find_sources([path], settings)), None)
     if source is None or source.path is None or source.format == "text":
         raise UserError(f"{path}: a table is needed, as .csv, .tsv, .jsonl or .parquet")
-    with _open_table(source, settings, Problems(), None) as table:
+    with open_table(source, settings, Problems()) as table:
         return list(table.header.names) if table is not None else []
 
 
-def _check_source(source: Source, settings: ReaderSettings, notify: Notify) -> None:
+def check_source(source: Source, settings: ReaderSettings, notify: Notify) -> None:
+    """Opens one file and chooses its columns; raises UserError for what cannot be read."""
     if source.format == "text" or (source.format == "parquet" and source.gzipped):
         with open_bytes(source):
             return
     try:
-        with _open_table(source, settings, Problems(), None) as table:
+        with open_table(source, settings, Problems()) as table:
             if table is not None:
                 choose_columns(source.name, table.header, settings, notify)
     except EarlyEndError:
@@ -108,10 +118,11 @@ def read_sources(
     sources: Sequence[Source],
     settings: ReaderSettings,
     problems: Problems,
+    *,
     stdin: BinaryIO | None = None,
     notify: Notify = _silent,
 ) -> Iterator[Document]:
-    """The documents of sources that ``check_inputs`` gave, in order."""
+    """The documents of sources that were checked, as in ``read_documents``."""
     with closing(SeenIds()) as seen:
         for source in sources:
             yield from _source_documents(source, settings, problems, stdin, notify, seen)
@@ -165,7 +176,7 @@ def _table_documents(
     seen: SeenIds,
     first: int,
 ) -> Iterator[Document]:
-    with _open_table(source, settings, problems, stdin, first) as table:
+    with open_table(source, settings, problems, stdin, first) as table:
         if table is None:
             return
         columns = choose_columns(source.name, table.header, settings, notify)
@@ -184,8 +195,8 @@ def _table_documents(
 
 
 @contextmanager
-def _open_table(
-    source: Source, settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None, first: int = 1
+def open_table(
+    source: Source, settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None = None, first: int = 1
 ) -> Iterator[Table | None]:
     """Opens a table up to its first row, in Parquet up to the row group of row ``first``; None for an empty one."""
     if source.format == "parquet":

@@ -14,10 +14,10 @@ OWN_FIELDS = ("id", "topic", "score", "status", "topics", "source", "position", 
 _SCORE_DIGITS = 4
 
 
-def kept_fields(keep: Iterable[str]) -> dict[str, str]:
-    """Returns the field that each kept column is written to."""
+def kept_fields(keep: Iterable[str], own: Iterable[str] = OWN_FIELDS) -> dict[str, str]:
+    """Returns the field that each kept column is written to; ``own`` are the fields that are taken."""
     fields: dict[str, str] = {}
-    taken = set(OWN_FIELDS)
+    taken = set(own)
     for column in dict.fromkeys(keep):
         field = column
         while field in taken:

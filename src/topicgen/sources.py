@@ -66,7 +66,7 @@ def _sources_of(given: str, settings: ReaderSettings, left_out: Collection[Path]
         yield from _folder_sources(path, settings, left_out)
         return
     _require_regular(path)
-    by_suffix, gzipped = _format_of(path)
+    by_suffix, gzipped = format_of(path.name)
     known = by_suffix if settings.input_format == "auto" else settings.input_format
     if known is None:
         raise UserError(
@@ -80,7 +80,7 @@ def _folder_sources(folder: Path, settings: ReaderSettings, left_out: Collection
     wanted = settings.input_format
     sources = []
     for path in _visible_files(folder):
-        known, gzipped = _format_of(path)
+        known, gzipped = format_of(path.name)
         if known is None or wanted not in ("auto", known) or _place(path) in left_out:
             continue
         _require_regular(path)
@@ -101,8 +101,9 @@ def _visible_files(folder: Path) -> Iterator[Path]:
         yield from (Path(where, name) for name in names if not name.startswith("."))
 
 
-def _format_of(path: Path) -> tuple[Format | None, bool]:
-    name = path.name.lower()
+def format_of(name: str) -> tuple[Format | None, bool]:
+    """The format that a file's name stands for, None for an unknown one, and whether it is gzipped."""
+    name = name.lower()
     gzipped = name.endswith(".gz")
     return FORMATS.get(Path(name.removesuffix(".gz")).suffix), gzipped
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from watching import watched
 
 
 # Playwright's event loop runs as long as the browser, and would be in the way of tests that start their own.
@@ -32,19 +33,7 @@ def console_errors() -> list[str]:
 @pytest.fixture
 def page(browser: Any, console_errors: list[str]) -> Iterator[Any]:
     """An empty page; the test fails when it asks the network for anything or reports an error on its console."""
-    requests: list[str] = []
     context = browser.new_context(viewport={"width": 1100, "height": 850})
-    context.set_default_timeout(10_000)
     context.set_offline(True)
-    context.on("request", lambda request: requests.append(request.url))
-    page = context.new_page()
-    page.on("websocket", lambda socket: requests.append(socket.url))
-    page.on("pageerror", lambda error: console_errors.append(str(error)))
-    page.on(
-        "console",
-        lambda message: console_errors.append(message.text) if message.type in ("error", "warning") else None,
-    )
-    yield page
-    context.close()
-    assert [url for url in requests if not url.startswith(("file://", "blob:"))] == []
-    assert console_errors == []
+    with watched(context, console_errors, "file://") as page:
+        yield page

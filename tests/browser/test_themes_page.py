@@ -9,33 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from contrast import CONTRAST
 from themes.folders import HOSTILE, make_folder
 
 from topicgen.themes.report import write_report
 
 pytestmark = pytest.mark.browser
-
-CONTRAST = """box => {
-    const light = (color) => {
-        const parts = color.match(/[0-9.]+/g).slice(0, 3).map((part) => part / 255);
-        const [r, g, b] = parts.map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    let behind = box;
-    while (/^(rgba\\(0, 0, 0, 0\\)|transparent)$/.test(getComputedStyle(behind).backgroundColor)) {
-        behind = behind.parentElement;
-    }
-    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-    const solid = (color) => {
-        canvas.clearRect(0, 0, 1, 1);
-        canvas.fillStyle = color;
-        canvas.fillRect(0, 0, 1, 1);
-        return `rgb(${[...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).join(",")})`;
-    };
-    const pair = [getComputedStyle(box).color, getComputedStyle(behind).backgroundColor].map(solid).map(light);
-    const [dim, bright] = pair.sort((a, b) => a - b);
-    return (bright + 0.05) / (dim + 0.05);
-}"""
 
 
 @pytest.fixture
@@ -316,8 +295,8 @@ def test_export_has_the_selection_and_no_formulas(page: Any, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "＝"])
 def test_every_start_of_a_formula_is_escaped_in_the_export(opened: Any, start: str) -> None:
-    assert opened.evaluate("(text) => csvCell(text)", f"{start}1") == f"'{start}1"
-    assert opened.evaluate("csvCell(-0.5)") == "-0.5"
+    assert opened.evaluate("(text) => csvCell(text)", f"{start}A1") == f"'{start}A1"
+    assert opened.evaluate("[csvCell(-0.5), csvCell('-1e3'), csvCell('+7')]") == ["-0.5", "-1e3", "+7"]
 
 
 def test_hostile_texts_are_shown_as_they_are(page: Any, tmp_path: Path) -> None:

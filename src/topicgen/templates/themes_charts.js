@@ -23,7 +23,7 @@ function themeLegend(data, chooseTheme) {
     themes[found.parent].within.append(build("li", {}, button));
     return button;
   });
-  for (const { item, within } of themes) if (within.children.length) item.append(within);
+  for (const { item, within } of themes) if (within.children.length > 1) item.append(within);
   legend.append(...themes.map(({ item }) => item));
   const tab = rove(legend);
   tab();

@@ -1,15 +1,12 @@
 // The table of the selected documents: sorted by a header, one page of rows at a time.
 
 function documentTable(data, chooseTheme) {
-  const ROWS = 25;
   const { topic, text, theme, subtheme, source, sources, position, date, score } = data.documents;
-  const count = topic.length;
   const table = byId("table");
+  const pages = pagedTable(table, row);
   const orders = {};
   let selected = null;
-  let found = [];
   let sorting = { key: "score", falling: true };
-  let page = 0;
   const plain = (values) => values.map((value) => value.toLowerCase());
   const keys = {
     topic: () => plain(topic),
@@ -25,15 +22,7 @@ function documentTable(data, chooseTheme) {
   // A page of one collection sorts the same column again and again: the order of all documents is kept.
   function orderBy({ key, falling }) {
     const name = `${key} ${falling}`;
-    if (!orders[name]) {
-      const values = keys[key]();
-      const sign = falling ? -1 : 1;
-      orders[name] = [...topic.keys()].sort((i, j) => {
-        const [a, b] = [values[i], values[j]];
-        if (a === null || b === null) return (a === null) - (b === null) || i - j; // what has no date stands last either way
-        return (a < b ? -sign : a > b ? sign : 0) || i - j;
-      });
-    }
+    orders[name] ??= orderOf(keys[key](), falling);
     return orders[name];
   }
 
@@ -62,47 +51,16 @@ function documentTable(data, chooseTheme) {
     return made;
   }
 
-  function draw() {
-    const last = Math.max(Math.ceil(found.length / ROWS) - 1, 0);
-    page = clamp(page, 0, last);
-    table.tBodies[0].replaceChildren(...found.slice(page * ROWS, (page + 1) * ROWS).map(row));
-    byId("page").value = page + 1;
-    byId("page").max = last + 1;
-    byId("pages").textContent = `of ${grouped(last + 1)}`;
-    byId("first").disabled = byId("previous").disabled = page === 0;
-    byId("next").disabled = byId("last").disabled = page === last;
-  }
-
   function show(mask) {
     selected = mask;
     const order = orderBy(sorting);
-    found = mask ? order.filter((i) => mask[i]) : order;
-    page = 0;
-    draw();
+    pages.show(mask ? order.filter((i) => mask[i]) : order);
   }
 
-  function turn(to) {
-    page = to;
-    draw();
-    if (table.getBoundingClientRect().top < 0) table.scrollIntoView();
-  }
-
-  const headers = [...table.tHead.rows[0].cells];
-  for (const header of headers) {
-    const button = header.querySelector("button");
-    const { key } = button.dataset;
-    button.addEventListener("click", () => {
-      sorting = { key, falling: sorting.key === key ? !sorting.falling : key === "score" };
-      for (const other of headers) other.setAttribute("aria-sort", "none");
-      header.setAttribute("aria-sort", sorting.falling ? "descending" : "ascending");
-      show(selected);
-    });
-  }
+  sortedHeaders(table, sorting, "score", (chosen) => {
+    sorting = chosen;
+    show(selected);
+  });
   if (!date) table.querySelector("thead .when").remove();
-  byId("first").addEventListener("click", () => turn(0));
-  byId("previous").addEventListener("click", () => turn(page - 1));
-  byId("next").addEventListener("click", () => turn(page + 1));
-  byId("last").addEventListener("click", () => turn(Math.ceil(count / ROWS)));
-  byId("page").addEventListener("change", (event) => turn((Math.round(Number(event.target.value)) || 1) - 1));
-  return { show, order: () => found };
+  return { show, order: pages.rows };
 }

@@ -44,16 +44,21 @@ function rove(container) {
   return () => only(container.querySelector("[aria-pressed=true]") ?? container.querySelector("button"));
 }
 
-// A spreadsheet runs a cell that starts like a formula; an apostrophe makes it text.
+// A spreadsheet runs a cell that starts like a formula and is no number; an apostrophe makes it text.
 function csvCell(value) {
   if (value === null || value === undefined) return "";
-  const text = typeof value === "string" && /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : String(value);
+  const plain = typeof value === "object" ? JSON.stringify(value) : String(value);
+  const runs = /^[=+\-@\t\r\n＝＋－＠]/.test(plain) && !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain);
+  const text = runs ? `'${plain}` : plain;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function saveCsv(name, lines) {
-  const text = lines.map((line) => line.map(csvCell).join(",") + "\r\n");
-  const address = URL.createObjectURL(new Blob(["\ufeff", ...text], { type: "text/csv;charset=utf-8" }));
+function saveFile(name, type, parts) {
+  const address = URL.createObjectURL(new Blob(parts, { type }));
   build("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser reads it after the click
+}
+
+function saveCsv(name, lines) {
+  saveFile(name, "text/csv;charset=utf-8", ["\ufeff", ...lines.map((line) => line.map(csvCell).join(",") + "\r\n")]);
 }

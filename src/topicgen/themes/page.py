@@ -6,7 +6,7 @@ from topicgen.html import render
 from topicgen.themes.page_data import TEXT_LIMIT, page_data
 from topicgen.themes.page_folder import Collection
 
-_SCRIPTS = ("themes_text", "themes_map", "themes_charts", "themes_table")
+_SCRIPTS = ("themes_text", "themes_map", "themes_charts", "themes_pages", "themes_table")
 
 
 def render_page(collection: Collection) -> str:
