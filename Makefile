@@ -8,7 +8,7 @@ BASE := .venv
 DEV := .venv-dev
 UNSLOTH := .venv-unsloth
 
-.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality venv-unsloth clean
+.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality notebooks venv-unsloth clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -64,6 +64,10 @@ bench-cpu: $(DEV)/ready
 # The quality table of the README: baselines, mini and the published predictions on the same rows.
 quality: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/quality.py --data $(DATA)
+
+# Runs notebooks/topicgen.ipynb and saves its outputs.
+notebooks: $(DEV)/ready
+	$(DEV)/bin/python notebooks/run.py
 
 # For `topicgen train --backend unsloth`, on Linux with an NVIDIA GPU.
 venv-unsloth: $(UNSLOTH)/ready

@@ -6,6 +6,7 @@ import platform
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from topicgen.cache import cache_folder
@@ -37,17 +38,25 @@ class CT2Engine:
         model: The model folder.
         threads: Cores to use; None takes all that the process may use.
         precision: ``int8`` (weights with a scale per row), or ``float32`` for exactness.
+        exported: A CTranslate2 folder of this model that is run in place of the one in the cache.
     """
 
     name = "ct2"
 
-    def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "int8") -> None:
+    def __init__(
+        self,
+        model: ModelFolder,
+        *,
+        threads: int | None = None,
+        precision: Precision = "int8",
+        exported: Path | None = None,
+    ) -> None:
         self.max_prompt_tokens = model.context_tokens - TOPIC_ROOM
         self._tokens = vocabulary(model)
         self._stop = model.prompt.stop
         self._precision = precision
         self._workers = threads or available_threads()
-        self._folder, self._owner = ct2_folder(model, precision, cache_folder())
+        self._folder, self._owner = (exported, None) if exported else ct2_folder(model, precision, cache_folder())
         # Prompts of a small model are short: one batch on each core beats one batch over all cores.
         self._generator = self._open(self._workers, 1)
 

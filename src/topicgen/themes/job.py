@@ -16,6 +16,7 @@ from topicgen.extras import require
 from topicgen.generate import TopicGenerator
 from topicgen.outputs import standard_output
 from topicgen.reader import Problems
+from topicgen.staging import locked, staged
 from topicgen.terminal import harmless
 from topicgen.themes.births import Namer
 from topicgen.themes.collection import Collection, CollectionColumns, read_collection
@@ -26,7 +27,6 @@ from topicgen.themes.layout import layout
 from topicgen.themes.naming import names
 from topicgen.themes.registry import Registry
 from topicgen.themes.space import Space
-from topicgen.themes.staging import locked, staged
 from topicgen.themes.state import REGISTRY
 from topicgen.themes.updates import Growth, add_documents
 
