@@ -105,46 +105,94 @@ def test_without_a_token_nothing_is_loaded(command: Command) -> None:
     assert "HF_HUB_OFFLINE is set" in command.run(*call, HF_TOKEN=SECRET, HF_HUB_OFFLINE="1").complaint
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """A hub that knows nobody."""
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub's interface as a push needs: it takes every file into one commit."""
 
+    refuses: int | None
     asked: list[tuple[str, bytes, str]]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            body = b"".join(iter(self._chunk, b""))
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append((self.path, body, self.headers.get("Authorization", "")))
-        self.send_response(401)
-        self.send_header("Content-Length", "0")
+        if self.refuses:
+            self._answer(self.refuses, {"error": "refused"})
+        elif "/preupload/" in self.path:
+            files = [{"path": f["path"], "uploadMode": "regular"} for f in json.loads(body)["files"]]
+            self._answer(200, {"files": [file | {"shouldIgnore": False, "oid": None} for file in files]})
+        elif "/commit/" in self.path:
+            self._answer(200, {"commitUrl": "https://hub/commit/1", "commitOid": "1", "success": True})
+        else:
+            self._answer(200, {"url": "https://hub/someone/topics", "name": "someone/topics"})
+
+    def _chunk(self) -> bytes:
+        size = int(self.rfile.readline(), 16)
+        data = self.rfile.read(size)
+        self.rfile.readline()
+        return data
+
+    def _answer(self, status: int, value: dict[str, object]) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
 
 
 @pytest.fixture
-def hub() -> Iterator[tuple[str, list[tuple[str, bytes, str]]]]:
-    Refusing.asked = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", Refusing.asked
+def hub() -> Iterator[dict[str, str]]:
+    """The environment in which the hub is one of our own."""
+    Hub.asked, Hub.refuses = [], None
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield {"HF_TOKEN": SECRET, "HF_HUB_OFFLINE": "", "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}"}
     server.shutdown()
     server.server_close()
 
 
 @pytest.mark.enable_socket
+@pytest.mark.parametrize("public", [False, True])
+def test_a_push_makes_a_repository_and_one_commit(command: Command, hub: dict[str, str], public: bool) -> None:
+    model = tiny_llama(command.folder / "tiny")
+    more = ["--public"] if public else []
+    call = ("export", str(model), "--to", "hub", "--repo", "someone/topics", "-q", *more)
+    result = command.run(*call, **hub)
+    assert (result.code, result.out) == (0, "https://hub/commit/1\n"), result.err
+    made = json.loads(Hub.asked[0][1])
+    assert (Hub.asked[0][0], made["name"], made["organization"]) == ("/api/repos/create", "topics", "someone")
+    assert (made.get("private"), made.get("visibility")) in (
+        [(False, None), (None, "public")]
+        if public
+        else [
+            (True, None),
+            (None, "private"),
+        ]
+    )
+    assert {authorization for *_, authorization in Hub.asked} <= {f"Bearer {SECRET}", ""}
+    [commit] = [body for path, body, _ in Hub.asked if "/commit/" in path]
+    entries = [json.loads(line)["value"] for line in commit.splitlines()]
+    assert entries[0]["summary"].startswith("topicgen ")
+    assert {entry["path"] for entry in entries[1:]} == {
+        *("README.md", "config.json", "export.json", "generation_config.json"),
+        *("model.safetensors", "prompt.json", "tokenizer.json"),
+    }
+
+
+@pytest.mark.enable_socket
+@pytest.mark.parametrize(("status", "hint"), [(401, False), (409, True)])
 def test_a_hub_that_refuses_is_told_without_the_token(
-    command: Command, hub: tuple[str, list[tuple[str, bytes, str]]]
+    command: Command, hub: dict[str, str], status: int, hint: bool
 ) -> None:
-    address, asked = hub
-    call = ("export", "mini", "--to", "hub", "--repo", "someone/topics", "-q")
-    result = command.run(*call, HF_TOKEN=SECRET, HF_HUB_OFFLINE="", HF_ENDPOINT=address)
+    Hub.refuses = status
+    model = tiny_llama(command.folder / "tiny")
+    result = command.run("export", str(model), "--to", "hub", "--repo", "someone/topics", "-q", **hub)
     assert result.code == 1
     assert "someone/topics: cannot be pushed to the hub" in result.complaint
+    assert ("--force adds to it" in result.complaint) is hint
     assert SECRET not in result.out + result.err
-    path, body, authorization = asked[0]
-    assert path == "/api/repos/create"
-    made = json.loads(body)
-    assert (made["name"], made["organization"]) == ("topics", "someone")
-    assert made.get("private") is True or made.get("visibility") == "private"
-    assert authorization == f"Bearer {SECRET}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from topicgen.adapters import read_object
+from topicgen.errors import UserError
 from topicgen.models import BASES, ModelFolder
 from topicgen.version import __version__
 
@@ -58,8 +59,14 @@ def _making(model: ModelFolder) -> list[str]:
     path = model.path / TRAINING_FILE
     if not path.is_file():
         return []
-    made: dict[str, Any] = read_object(path)
-    settings, data = made["settings"], made["data"]
+    try:
+        return ["## Training", "\n".join(_training(read_object(path)))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: is no record of a training run ({error!r})") from None
+
+
+def _training(made: dict[str, Any]) -> list[str]:
+    settings, data, versions = made["settings"], made["data"], made["versions"]
     lines = [
         f"- {data['train']} examples for training, {data['validation']} for validation, {data['test']} for test",
         f"- LoRA: r {settings['lora_r']}, alpha {settings['lora_alpha']:g}, on all seven matrices of each layer",
@@ -70,12 +77,10 @@ def _making(model: ModelFolder) -> list[str]:
         lines.append(f"- Validation loss on topic tokens {made['best_validation_loss']:.4f} (step {made['best_step']})")
     scores = [row["rouge1"] for row in made["history"] if "rouge1" in row]
     if scores:
-        lines.append(
-            f"- ROUGE-1 of {len(made['topics'])} validation topics at the last evaluation: {100 * scores[-1]:.1f}"
-        )
-    versions = made["versions"]
+        count = len(made["topics"])
+        lines.append(f"- ROUGE-1 of {count} validation topics at the last evaluation: {100 * scores[-1]:.1f}")
     lines.append(f"- torch {versions['torch']}, transformers {versions['transformers']}; {made['date']}")
-    return ["## Training", "\n".join(lines)]
+    return lines
 
 
 def write_card(model: ModelFolder, folder: Path, repo: str) -> None:

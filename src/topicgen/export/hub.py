@@ -18,6 +18,7 @@ from topicgen.version import __version__
 TOKEN = "HF_TOKEN"  # noqa: S105 - a name, no secret
 _SHARED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", PROMPT_FILE, "loss.png")
 _ADAPTER = (CONFIG_FILE, WEIGHTS_FILE, BASE_FILE)
+_CONFLICT = 409
 _WHOLE = "model.safetensors.index.json"
 
 
@@ -78,7 +79,8 @@ def push(folder: Path, repo: str, *, public: bool, existing: bool, token: str) -
         made = api.upload_folder(repo_id=repo, folder_path=folder, commit_message=f"topicgen {__version__}")
     except Exception as error:  # noqa: BLE001 - of the library, of its transfers and of the network
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__).replace(token, "...")
-        hint = "" if existing else "; --force adds to a repository that exists"
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        hint = "; it exists, and --force adds to it" if status == _CONFLICT else ""
         raise UserError(f"{repo}: cannot be pushed to the hub: {reason}{hint}") from None
     return str(made.commit_url)
 

@@ -52,20 +52,26 @@ class ExportJob:
             model = find_model(self.model)
             own = [path.name for path in place.iterdir()] if place.is_dir() else []
             with staged(place, own) as (staging, commit):
-                texts = sample_texts(model, settings.texts)
-                # In the arithmetic of the CPU engine, where that is what is exported.
-                expected = topics_of(model, texts, "int8" if weights == "int8" else "float32")
-                self.say(f"writing {model.name} as {settings.to}")
-                target.write(model, staging, weights)
-                if settings.repo:
-                    write_card(model, staging, settings.repo)
-                least = settings.least_equal_rounded if weights == "q8_0" else settings.least_equal
-                reopened = target.reopen(model, staging, weights)
-                agreement = compare(expected, reopened, texts, least)
-                self.say(str(agreement))
-                self._record(staging, model, weights, agreement)
+                try:
+                    self._make(model, target, weights, staging)
+                except UserError as error:  # tells of the folder that was asked for
+                    raise UserError(str(error).replace(str(staging), str(folder))) from None
                 commit()
             return self._send(place, token) if settings.to == "hub" and settings.repo else f"{folder}\n"
+
+    def _make(self, model: ModelFolder, target: Target, weights: str, staging: Path) -> None:
+        settings = self.settings
+        texts = sample_texts(model, settings.texts)
+        # In the arithmetic of the CPU engine, where that is what is exported.
+        expected = topics_of(model, texts, "int8" if weights == "int8" else "float32")
+        self.say(f"writing {model.name} as {settings.to}")
+        target.write(model, staging, weights)
+        if settings.repo:
+            write_card(model, staging, settings.repo)
+        least = settings.least_equal_rounded if weights == "q8_0" else settings.least_equal
+        agreement = compare(expected, target.reopen(model, staging, weights), texts, least)
+        self.say(str(agreement))
+        self._record(staging, model, weights, agreement)
 
     def _type(self) -> str:
         known = TARGETS[self.settings.to].types

@@ -33,7 +33,8 @@ def llamacpp_writer(file: Path, prompt: Prompt, context: int) -> Writer:
     params.n_parallel = 1
     params.warmup = False
     params.verbosity = 0
-    params.cpuparams.n_threads = 1 if file.stat().st_size < SMALL_BYTES else available_threads()
+    threads = 1 if file.stat().st_size < SMALL_BYTES else available_threads()
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     longest = GenerationSettings().max_topic_tokens
 
     def topic(text: str) -> str:
