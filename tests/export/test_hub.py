@@ -18,7 +18,8 @@ SECRET = "hf_" + "s3cret" * 4
 
 
 def test_a_dry_run_shows_files_and_card_and_needs_no_token(command: Command) -> None:
-    result = command.here("export", "mini", "--to", "hub", "--repo", "someone/topics", "--dry-run")
+    model = tiny_llama(command.folder / "tiny")
+    result = command.here("export", str(model), "--to", "hub", "--repo", "someone/topics", "--dry-run")
     assert result.code == 0, result.err
     assert "24 of 24 topics equal" in result.err
     listing, _, shown = result.out.partition("\n\n")
@@ -35,7 +36,7 @@ def test_a_dry_run_shows_files_and_card_and_needs_no_token(command: Command) -> 
     ]
     assert "topicgen generate --model someone/topics texts.csv" in shown
     assert '"suffix": "<|topic|>"' in shown
-    assert names(command.folder) == []
+    assert names(command.folder) == ["tiny"]
 
 
 def test_texts_and_paths_of_this_machine_are_not_sent(command: Command) -> None:
