@@ -9,7 +9,8 @@ DEV := .venv-dev
 UNSLOTH := .venv-unsloth
 VLLM := .venv-vllm
 
-.PHONY: demo test test-browser lint fmt fuzz torture torture-serve bench-cpu bench-serve quality venv-unsloth venv-vllm clean
+.PHONY: demo test test-browser lint fmt fuzz torture torture-serve bench-cpu bench-serve quality notebooks venv-unsloth \
+	venv-vllm clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -79,6 +80,10 @@ bench-serve: $(DEV)/ready
 # The quality table of the README: baselines, mini and the published predictions on the same rows.
 quality: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/quality.py --data $(DATA)
+
+# Runs notebooks/topicgen.ipynb and saves its outputs.
+notebooks: $(DEV)/ready
+	$(DEV)/bin/python notebooks/run.py
 
 # For `topicgen train --backend unsloth`, on Linux with an NVIDIA GPU.
 venv-unsloth: $(UNSLOTH)/ready

@@ -9,7 +9,7 @@ import topicgen
 ORDER = """
 version errors extras html records config cache
 quarantine sources streams units ids columns tables parquet reader labelled
-rows outputs parquet_output terminal writer
+rows outputs staging parquet_output terminal writer
 prompt passages adapters models phrase merging chat
 llama llama.compiled llama.arithmetic llama.fp8 llama.weights
 engines.base engines.ct2_weights engines.ct2
@@ -21,7 +21,7 @@ training training.settings training.examples training.rows training.prompts trai
 training.attention training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop
 training.trackers training.labels training.saved training.trainer_log training.sft_options training.sft training.unsloth
-training.curve training.folder training.display training.job training.command
+training.curve training.folder training.merging training.display training.job training.command
 evaluation evaluation.collection evaluation.faithfulness evaluation.examples evaluation.systems evaluation.scores
 evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job
 evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command
@@ -29,7 +29,7 @@ themes themes.records themes.dates themes.collection
 themes.terms themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout themes.naming
 themes.documents themes.centroids themes.state themes.positions themes.births themes.registry themes.founding
 themes.updates
-themes.corrections themes.trends themes.files themes.staging
+themes.corrections themes.trends themes.files
 themes.page_folder themes.page_data themes.page themes.report_markdown themes.report
 themes.job themes.correcting themes.command
 serving serving.settings serving.failures serving.metrics serving.schemas serving.security serving.admission
@@ -37,6 +37,8 @@ serving.batching serving.grouping serving.service serving.bodies serving.spool s
 serving.themes serving.completions serving.status serving.documentation serving.uploads serving.exports serving.page
 serving.app serving.connections serving.server
 serving.command
+export export.settings export.check export.target export.merged export.ct2 export.gguf_tokens export.llamacpp
+export.gguf export.ollama export.card export.hub export.job export.command
 doctor cli __main__
 """.split()  # noqa: SIM905 - a list of words reads better
 

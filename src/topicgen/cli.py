@@ -18,6 +18,7 @@ from topicgen.errors import (
     UserError,
 )
 from topicgen.evaluation.command import add_evaluate
+from topicgen.export.command import add_export
 from topicgen.scale_command import add_scaling, scaled_job
 from topicgen.serving.command import add_serve
 from topicgen.terminal import say
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_evaluate(commands, EPILOG)
     add_themes(commands, EPILOG)
     add_serve(commands, EPILOG)
+    add_export(commands, EPILOG)
     doctor = commands.add_parser("doctor", help="report versions, devices, models, caches and what is missing")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=run_doctor)

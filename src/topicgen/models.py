@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from topicgen.adapters import Adapter, is_adapter, read_object, unsafe_instead
 from topicgen.errors import UserError
@@ -70,6 +70,14 @@ class WeightsFolder:
         if type(value) is not int or value < 1:
             raise UserError(f"{self.path}/config.json: {name} must be a positive whole number, not {value!r}")
         return value
+
+    @property
+    def rotary(self) -> tuple[float, str, dict[str, Any]]:
+        """Base, kind of scaling and its numbers of rotary embeddings; older configs keep the scaling apart."""
+        rope = self.config.get("rope_parameters") or {}
+        scaling = self.config.get("rope_scaling") or rope
+        kind = scaling.get("rope_type") or scaling.get("type", "default")
+        return float(rope.get("rope_theta", self.config.get("rope_theta", 10000.0))), kind, scaling
 
     def require_llama(self, who: str) -> None:
         """Raises UserError for an architecture other than a plain Llama, in the name of who cannot compute it."""

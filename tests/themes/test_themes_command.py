@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from commands import Command, Result
 
-from topicgen.themes.staging import locked
+from topicgen.staging import locked
 
 WORDS = {
     "glaciers": "ice snow meltwater moraine crevasse glacier valley soot albedo runoff",

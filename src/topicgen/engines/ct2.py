@@ -6,6 +6,7 @@ import platform
 import time
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from topicgen.cache import cache_folder
@@ -39,6 +40,7 @@ class CT2Engine(Engine):
         model: The model folder.
         threads: Cores to use; None takes all that the process may use.
         precision: ``int8`` (weights with a scale per row; ``auto`` is the same), or ``float32`` for exactness.
+        exported: A CTranslate2 folder of this model that is run in place of the one in the cache.
 
     Raises:
         UsageError: For another precision.
@@ -46,7 +48,14 @@ class CT2Engine(Engine):
 
     name = "ct2"
 
-    def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "auto") -> None:
+    def __init__(
+        self,
+        model: ModelFolder,
+        *,
+        threads: int | None = None,
+        precision: Precision = "auto",
+        exported: Path | None = None,
+    ) -> None:
         self.max_prompt_tokens = model.context_tokens - TOPIC_ROOM
         self._tokens = vocabulary(model)
         self._stop = model.prompt.stop
@@ -55,7 +64,7 @@ class CT2Engine(Engine):
             raise UsageError(f"the ct2 engine computes in int8 or float32, not in {precision}; the hf engine may")
         self._workers = threads or available_threads()
         self.reason = f"{self.precision} on {self._workers} CPU cores"
-        self._folder, self._owner = ct2_folder(model, self.precision, cache_folder())
+        self._folder, self._owner = (exported, None) if exported else ct2_folder(model, self.precision, cache_folder())
         # Prompts of a small model are short: one batch on each core beats one batch over all cores.
         self._generator = self._open(self._workers, 1)
 

@@ -112,19 +112,12 @@ def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
         yield name, array.reshape(entry["shape"])
 
 
-def _scaling(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Kind and numbers of the scaling of rotary embeddings; older configurations keep them in ``rope_scaling``."""
-    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    return scaling.get("rope_type") or scaling.get("type", "default"), scaling
-
-
-def _rotary(config: dict[str, Any]) -> dict[str, Any]:
+def _rotary(model: ModelFolder) -> dict[str, Any]:
     """Options of rotary embeddings."""
     from ctranslate2.specs import attention_spec
 
-    rope = config.get("rope_parameters") or {}
-    kind, scaling = _scaling(config)
-    options: dict[str, Any] = {"rotary_base": rope.get("rope_theta", config.get("rope_theta", 10000.0))}
+    base, kind, scaling = model.rotary
+    options: dict[str, Any] = {"rotary_base": base}
     if kind == "default":
         return options
     types = {"linear": attention_spec.RotaryScalingType.Linear, "llama3": attention_spec.RotaryScalingType.Llama3}
@@ -153,7 +146,7 @@ def _specification(model: ModelFolder) -> Any:
         rotary_interleave=False,
         num_heads_kv=None if kv_heads == heads else kv_heads,
         head_dim=config.get("head_dim"),
-        **_rotary(config),
+        **_rotary(model),
     )
 
 
@@ -171,14 +164,14 @@ def _require_fitting(model: ModelFolder, tensors: dict[str, Array]) -> None:
             raise UserError(f"{model.path}: {name} has {len(tensors[name])} rows, but config.json asks for {rows}")
 
 
-def _fill(spec: Any, tensors: dict[str, Array], config: dict[str, Any]) -> None:
+def _fill(spec: Any, tensors: dict[str, Array], model: ModelFolder) -> None:
     decoder = spec.decoder
     decoder.scale_embeddings = False
     decoder.embeddings.weight = tensors["model.embed_tokens.weight"]
     decoder.layer_norm.gamma = tensors["model.norm.weight"]
-    tied = config.get("tie_word_embeddings", False)
+    tied = model.config.get("tie_word_embeddings", False)
     decoder.projection.weight = tensors["model.embed_tokens.weight" if tied else "lm_head.weight"]
-    kind, scaling = _scaling(config)
+    _, kind, scaling = model.rotary
     for number, layer in enumerate(decoder.layer):
         prefix = f"model.layers.{number}."
         attention = layer.self_attention
@@ -207,7 +200,7 @@ def _build(model: ModelFolder, precision: str, folder: Path) -> None:
         spec = _specification(model)
         tensors = _read_tensors(model)
         _require_fitting(model, tensors)
-        _fill(spec, tensors, model.config)
+        _fill(spec, tensors, model)
     except KeyError as error:
         raise UserError(f"{model.path}: config.json or the weights lack {error}") from None
     spec.register_vocabulary(vocabulary(model))

@@ -41,6 +41,10 @@ class Tensors:
         tensor: torch.Tensor = self._files[name].get_tensor(name)
         return tensor
 
+    def type_of(self, name: str) -> torch.dtype:
+        """The type of a weight in its file."""
+        return self._read(name).dtype
+
     def quantised(self, name: str) -> tuple[torch.Tensor, Any]:
         """NF4 values and their state: as they are in the file, or rounded now."""
         functional = require("bitsandbytes.functional", "train")

@@ -7,12 +7,12 @@ from typing import Literal
 
 from topicgen.errors import UsageError, UserError
 from topicgen.outputs import open_file
+from topicgen.staging import locked, staged
 from topicgen.themes import corrections
 from topicgen.themes.files import FILES, REPORTS, write_files
 from topicgen.themes.records import Theme
 from topicgen.themes.registry import Registry
 from topicgen.themes.report import write_report
-from topicgen.themes.staging import locked, staged
 from topicgen.themes.state import read_state
 
 Say = Callable[[str], None]

@@ -14,6 +14,7 @@ from topicgen.extras import require
 from topicgen.generate import TopicGenerator
 from topicgen.outputs import standard_output
 from topicgen.reader import Problems
+from topicgen.staging import locked, staged
 from topicgen.terminal import harmless
 from topicgen.themes.births import Namer
 from topicgen.themes.collection import Collection, CollectionColumns, read_collection
@@ -22,7 +23,6 @@ from topicgen.themes.founding import found_themes, namer
 from topicgen.themes.grouping import group
 from topicgen.themes.registry import Registry
 from topicgen.themes.space import Space
-from topicgen.themes.staging import locked, staged
 from topicgen.themes.state import REGISTRY
 from topicgen.themes.updates import Growth, add_documents
 

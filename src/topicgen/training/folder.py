@@ -10,11 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
-
 from topicgen.errors import UserError
-from topicgen.llama.weights import Tensors
 from topicgen.models import WeightsFolder
 from topicgen.prompt import Prompt
 from topicgen.training.curve import draw_losses
@@ -148,34 +144,3 @@ A LoRA adapter that writes the topic of a text, trained by topicgen {__version__
 {scores} `training.json` holds all settings and numbers, `loss.png` the loss.
 The prompt is in `prompt.json`; the licence of the base model applies to the adapter too.
 """
-
-
-def write_merged(target: Path, source: Path, base: WeightsFolder, adapter: Adapter, prompt: Prompt) -> None:
-    """Writes the base with the adapter added in as one model.
-
-    Raises:
-        UserError: When the folder cannot be written.
-    """
-    device = next(iter(adapter.parameters())).device
-    tensors = Tensors(base, device, torch.float32)
-    named = adapter.named()
-    merged: dict[str, torch.Tensor] = {}
-    stored = torch.bfloat16 if device.type == "cuda" else torch.float32
-    for name in tensors.names:
-        weight = tensors.dense(name)
-        key = "base_model.model." + name.removesuffix(".weight")
-        if f"{key}.lora_A.weight" in named:
-            a, b = named[f"{key}.lora_A.weight"], named[f"{key}.lora_B.weight"]
-            weight = weight + adapter.scale * (b.detach() @ a.detach())
-        merged[name] = weight.to(stored).cpu().contiguous()
-    config = {k: v for k, v in base.config.items() if k not in ("quantization_config", "dtype", "torch_dtype")}
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
-            if (source / name).exists():
-                shutil.copyfile(source / name, target / name)
-        prompt.save(target)
-        _write_json(target / "config.json", {**config, "dtype": str(stored).removeprefix("torch.")})
-        save_file(merged, target / "model.safetensors", metadata={"format": "pt"})
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror})") from None

@@ -13,15 +13,16 @@ import torch
 
 from topicgen.config import ReaderSettings
 from topicgen.errors import UserError
-from topicgen.models import WeightsFolder, find_base
+from topicgen.models import WeightsFolder, find_base, find_model
 from topicgen.reader import Problems
 from topicgen.training import distributed, memory, unsloth
 from topicgen.training.base import load_base
 from topicgen.training.display import Display
 from topicgen.training.examples import ExampleSplit, read_examples
-from topicgen.training.folder import ADAPTER_FILE, ModelFacts, write_folder, write_merged
+from topicgen.training.folder import ADAPTER_FILE, ModelFacts, write_folder
 from topicgen.training.llama import PackedLlama
 from topicgen.training.loop import Data, Trainer
+from topicgen.training.merging import write_merged
 from topicgen.training.packing import Pack, pack
 from topicgen.training.prompts import prompt_of
 from topicgen.training.rows import TokenRows, encode_examples, preview
@@ -154,7 +155,8 @@ class TrainJob:
             write_folder(folder, adapter, facts)
             say(f"model written to {folder}; try: topicgen generate --model {folder} FILE")
             if self.merge:
-                write_merged(self.merge, folder, base, adapter, prompt)
+                stored = torch.float32 if device.type == "cpu" else torch.bfloat16
+                write_merged(self.merge, find_model(str(folder)), stored)
                 sample = pack(train.prefix, train.rows[:MERGE_SAMPLE], trainer.fill)
                 self._check_merged(self.merge, model, sample, plan, device)
                 say(f"merged weights written to {self.merge}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from topicgen.errors import UserError
-from topicgen.themes.staging import locked, staged
+from topicgen.staging import locked, staged
 
 OWN = ("data",)
 
@@ -52,7 +52,7 @@ def test_a_writer_that_is_killed_leaves_the_old_folder_or_the_new_one(tmp_path: 
     code = f"""
 import os, signal
 from pathlib import Path
-from topicgen.themes import staging
+from topicgen import staging
 real_rename, calls = Path.rename, []
 def rename(self, target):
     done = real_rename(self, target)

@@ -1,0 +1,33 @@
+"""Runs topicgen.ipynb and saves it with its outputs: python notebooks/run.py"""
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parent
+NOTEBOOK = FOLDER / "topicgen.ipynb"
+
+
+def executed(path: Path) -> nbformat.NotebookNode:
+    """The notebook with fresh outputs, and without what differs from run to run.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: When a cell fails.
+    """
+    commands = Path(sys.executable).parent  # of this environment, whether or not it is activated
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    notebook = nbformat.read(path, as_version=4)
+    kernel = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}, record_timing=False)
+    kernel.execute(env=environment)
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    return notebook
+
+
+if __name__ == "__main__":
+    nbformat.write(executed(NOTEBOOK), NOTEBOOK)

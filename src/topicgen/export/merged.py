@@ -1,0 +1,35 @@
+"""A model in, a folder of whole weights in safetensors out: what transformers, vLLM and topicgen load."""
+
+from pathlib import Path
+
+from topicgen.engines import ENGINES
+from topicgen.export.check import Reopened, engine_of, greedy
+from topicgen.export.target import Target
+from topicgen.extras import require
+from topicgen.models import ModelFolder, find_model
+
+
+def write(model: ModelFolder, folder: Path, weights: str) -> None:
+    """Writes the folder; ``auto`` keeps the type of the files, but for an adapter on bfloat16.
+
+    An adapter changes a weight by less than the last digit of bfloat16; float16 has three binary digits more.
+    """
+    torch = require("torch", "export")
+    from topicgen.training.merging import MergedWeights, write_merged
+
+    model.require_llama("export")
+    stored = MergedWeights(model).stored if weights == "auto" else getattr(torch, weights)
+    if weights == "auto" and model.adapter and stored == torch.bfloat16:
+        stored = torch.float16
+    write_merged(folder, model, stored)
+
+
+def reopen(model: ModelFolder, folder: Path, _weights: str) -> Reopened:
+    """Loads the folder as any model, with the engine that its source is run with."""
+    merged = find_model(str(folder))
+    name = engine_of(model)
+    engine = ENGINES[name](merged, precision="float32")
+    return Reopened(greedy(engine, merged.prompt, merged.tokenizer), f"the {name} engine")
+
+
+MERGED = Target(("auto", "float32", "bfloat16", "float16"), write, reopen)
