@@ -32,6 +32,8 @@ from topicgen.themes.updates import Growth, add_documents
 
 Say = Callable[[str], None]
 
+ANSWERS = 3  # of the model, for each name
+
 
 @dataclass
 class ThemesJob:
@@ -119,10 +121,14 @@ class ThemesJob:
 
     def _namer(self) -> Namer:
         if self.model is None:
-            return lambda groups: names(groups, None)
+            return partial(names, write=None)
         generator = TopicGenerator.load(self.model)
-        settings = GenerationSettings(deterministic=True)
-        return partial(names, write=lambda texts: [topic.topic for topic in generator.generate(texts, settings)])
+        settings = GenerationSettings(deterministic=True, topics=ANSWERS)
+
+        def write(prompts: Sequence[str]) -> list[list[str]]:
+            return [[ranked.topic for ranked in topic.topics] for topic in generator.generate(prompts, settings)]
+
+        return partial(names, write=write)
 
     def _create(self, collection: Collection, name: Namer) -> Registry:
         members = collection.members

@@ -11,6 +11,7 @@ from topicgen.embed import Vectors, load_embedder
 from topicgen.themes.births import Namer, give_birth, groups_of
 from topicgen.themes.centroids import Centroids, IntArray, centroids_of, load_centroids, save_centroids
 from topicgen.themes.documents import Assignment, Placed, read_documents_table, write_documents
+from topicgen.themes.naming import phrases_in
 from topicgen.themes.positions import Places
 from topicgen.themes.records import Member, Theme
 from topicgen.themes.state import (
@@ -93,7 +94,7 @@ class Registry:
             topics: Of the documents, with one in place of near-duplicates; None takes them as they are.
         """
         topics = [member.topic for member in members] if topics is None else topics
-        births = give_birth(topics, vectors, groups_of(grouping), name)
+        births = give_birth(topics, vectors, groups_of(grouping), phrases_in(space), name)
         homes = [births.homes[row] for row in range(len(members))]
         rows = {identifier: row for row, identifier in enumerate(births.centroids.ids)}
         centres = births.centroids.units[[rows[theme] for theme, _ in homes]]
