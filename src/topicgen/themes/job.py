@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from topicgen.config import GenerationSettings, ReaderSettings
-from topicgen.embed import load_embedder
+from topicgen.embed import Embedder
 from topicgen.errors import UsageError, UserError
 from topicgen.extras import require
 from topicgen.generate import TopicGenerator
+from topicgen.named_embedders import load_embedder
 from topicgen.outputs import standard_output
 from topicgen.reader import Problems
 from topicgen.terminal import harmless
@@ -63,10 +64,11 @@ class ThemesJob:
             self._refuse_existing(folder)
             earlier = Registry.load(self.registry) if self.registry else None
             with staged(folder, FILES) as (staging, commit):
+                embedder = load_embedder(self.embedder) if self.embedder else None
                 collection = self._read()
                 name = self._namer()
                 if earlier is None:
-                    registry, growth = self._create(collection, name), None
+                    registry, growth = self._create(collection, embedder, name), None
                 else:
                     registry = earlier
                     growth = add_documents(
@@ -130,12 +132,11 @@ class ThemesJob:
 
         return partial(names, write=write)
 
-    def _create(self, collection: Collection, name: Namer) -> Registry:
+    def _create(self, collection: Collection, embedder: Embedder | None, name: Namer) -> Registry:
         members = collection.members
         topics = [member.topic for member in members]
         topics = [topics[i] for i in merged_topics(topics)]
         texts = [member.text for member in members]
-        embedder = load_embedder(self.embedder) if self.embedder else None
         space = Space.fit(topics, texts, embedder=embedder)
         vectors = space.encode(topics, texts)
         grouping = group(vectors, themes=self.themes, granularity=self.granularity)

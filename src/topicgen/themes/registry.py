@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from topicgen.embed import Vectors, load_embedder
+from topicgen.embed import Vectors
+from topicgen.named_embedders import load_embedder
 from topicgen.themes.births import Namer, give_birth, groups_of
 from topicgen.themes.centroids import Centroids, IntArray, centroids_of, load_centroids, save_centroids
 from topicgen.themes.documents import Assignment, Placed, read_documents_table, write_documents
