@@ -22,7 +22,7 @@ evaluation evaluation.collection evaluation.faithfulness evaluation.examples eva
 evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job
 evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command
 themes themes.records themes.dates themes.collection
-themes.terms themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout themes.naming
+themes.terms themes.weights themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout themes.naming
 themes.documents themes.centroids themes.state themes.positions themes.births themes.registry themes.updates
 themes.corrections themes.trends themes.files themes.staging
 themes.page_folder themes.page_data themes.page themes.report_markdown themes.report

@@ -137,8 +137,7 @@ class ThemesJob:
         topics = [member.topic for member in members]
         topics = [topics[i] for i in merged_topics(topics)]
         texts = [member.text for member in members]
-        space = Space.fit(topics, texts, embedder=embedder)
-        vectors = space.encode(topics, texts)
+        space, vectors = Space.fit_encode(topics, texts, embedder=embedder)
         grouping = group(vectors, themes=self.themes, granularity=self.granularity)
         settings = {"themes": self.themes, "granularity": self.granularity, "model": self.model}
         return Registry.create(
@@ -151,7 +150,6 @@ class ThemesJob:
             settings={**settings, "embedder": self.embedder, "text": self.with_text},
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             inputs=self.inputs,
-            topics=topics,
         )
 
     def _forget_texts(self, registry: Registry) -> None:
