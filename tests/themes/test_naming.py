@@ -95,7 +95,16 @@ def test_the_best_of_several_answers_is_taken() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Dogs", "cat " * 30, "habitats", "wild food habitats", "house cat house cat", "cat; food"],
+    [
+        "",
+        "Dogs",
+        "cat " * 30,
+        "habitats",
+        "wild food habitats",
+        "house cat house cat",
+        "cats' house: house cat",
+        "cat; food",
+    ],
 )
 def test_other_answers_give_way_to_the_most_central_topic(text: str) -> None:
     assert names([group(*CATS)], encode, answer(text)) == [("cat food", "topic")]

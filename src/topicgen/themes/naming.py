@@ -1,5 +1,6 @@
 """The topics of each group in, a short name for each out, unlike the others of its level."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from topicgen.embed import Vectors
 from topicgen.phrase import clean, support
 from topicgen.themes.dendrogram import FloatArray, IntArray
 from topicgen.themes.duplicates import merged_topics, topic_key
+from topicgen.themes.terms import singular
 
 if TYPE_CHECKING:
     from topicgen.themes.space import Space
@@ -163,7 +165,7 @@ def _lonely(phrase: str, spread: Mapping[str, int]) -> float:
 
 
 def _stammers(phrase: str) -> bool:
-    said = [word for word in phrase.casefold().replace(",", " ").split() if len(word) > LONGEST_FILLING]
+    said = [singular(word) for word in re.findall(r"\w+", phrase.casefold()) if len(word) > LONGEST_FILLING]
     return len(set(said)) < len(said)
 
 
