@@ -1,17 +1,13 @@
 """Vectors of topics, and how close they are."""
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 from models import MINI, replace
 
 from topicgen import embed
-from topicgen.embed import TokenEmbedder, cosine, load_embedder
+from topicgen.embed import TokenEmbedder, cosine
 from topicgen.errors import UserError
 from topicgen.models import ModelFolder
 
@@ -83,11 +79,6 @@ def test_cosine_refuses_arrays_of_different_shapes(embedder: TokenEmbedder) -> N
         cosine(embedder.encode(["a"]), embedder.encode(["a", "b"]))
 
 
-def test_the_offline_embedder_is_the_default_and_names_itself() -> None:
-    assert isinstance(load_embedder(None), TokenEmbedder)
-    assert load_embedder(None).name == "mini token embeddings (SIF)"
-
-
 def test_damaged_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in MINI.iterdir():
         (tmp_path / file.name).symlink_to(file)
@@ -95,51 +86,3 @@ def test_damaged_weights_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(embed, "find_model", lambda name: ModelFolder(tmp_path, name))
     with pytest.raises(UserError, match=r"model\.safetensors: cannot be read as safetensors"):
         TokenEmbedder()
-
-
-class FakeSentenceTransformer:
-    """Knows one model, and gives every text the same vector, as a real one does not give zeros to empty texts."""
-
-    options: dict[str, Any]
-
-    def __init__(self, name: str, **options: Any) -> None:
-        if name != "owner/known":
-            raise OSError(f"{name} is not there\nand more lines")
-        type(self).options = options
-
-    def encode(self, texts: Sequence[str], **options: Any) -> Any:
-        return np.full((len(texts), 4), 0.5, np.float64)
-
-
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> type[FakeSentenceTransformer]:
-    fake: Any = SimpleNamespace(SentenceTransformer=FakeSentenceTransformer)
-    monkeypatch.setitem(sys.modules, "sentence_transformers", fake)
-    return FakeSentenceTransformer
-
-
-def test_another_embedder_is_named_as_the_user_named_it(library: type[FakeSentenceTransformer]) -> None:
-    other = load_embedder("owner/known")
-    assert other.name == "owner/known"
-    assert other.encode(["a", " "]).tolist() == [[0.5] * 4, [0] * 4]
-    assert other.encode(["a"]).dtype == np.float32
-
-
-def test_no_code_and_no_pickles_of_another_embedder_are_run(library: type[FakeSentenceTransformer]) -> None:
-    load_embedder("owner/known")
-    assert library.options["trust_remote_code"] is False
-    assert library.options["model_kwargs"] == {"use_safetensors": True}
-
-
-@pytest.mark.parametrize(("name", "message"), [("no/such", "'no/such': .*is not there.$"), (" ", "needs a name")])
-def test_an_unknown_embedder_is_one_line(library: type[FakeSentenceTransformer], name: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        load_embedder(name)
-
-
-def test_a_missing_sentence_transformers_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(
-        UserError, match=r"sentence_transformers needs the extra 'embed': pip install 'topicgen\[embed\]"
-    ):
-        load_embedder("owner/known")

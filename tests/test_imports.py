@@ -16,7 +16,8 @@ engines.base engines.ct2_weights engines.ct2
 engines.packed_weights engines.packed_cache engines.packed_model engines.packed_search engines.packed
 engines.hf_plan engines.hf_batches engines.hf
 engines.vllm engines.openai engines
-generate progress job blocks manifest worker cluster scale scale_command metrics intervals phrases baselines embed
+generate progress job blocks manifest worker cluster scale scale_command metrics intervals phrases baselines
+embed named_embedders
 training training.settings training.examples training.rows training.prompts training.packing
 training.attention training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop
@@ -26,7 +27,7 @@ evaluation evaluation.collection evaluation.faithfulness evaluation.examples eva
 evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job
 evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command
 themes themes.records themes.dates themes.collection
-themes.terms themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout themes.naming
+themes.terms themes.weights themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout themes.naming
 themes.documents themes.centroids themes.state themes.positions themes.births themes.registry themes.founding
 themes.updates
 themes.corrections themes.trends themes.files

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from topicgen.engines.ct2_weights import widened
 from topicgen.errors import UserError
-from topicgen.extras import require
 from topicgen.models import ModelFolder, find_model
 
 Vectors = NDArray[np.float32]
@@ -75,49 +74,6 @@ class TokenEmbedder:
         ids = self._tokenizer.encode(" " + text.strip().lower(), add_special_tokens=False).ids
         vector = self._weighted[ids].mean(axis=0)
         return _unit(vector - (vector @ self._common) * self._common)
-
-
-class SentenceTransformerEmbedder:
-    """A model of the library sentence-transformers (Reimers and Gurevych 2019): a folder, or a hub id, downloaded once.
-
-    Weights are read from safetensors only, and no code from the model is run.
-
-    Args:
-        name: The folder or hub id.
-
-    Raises:
-        UserError: When the library is missing or there is no such model.
-    """
-
-    def __init__(self, name: str) -> None:
-        library = require("sentence_transformers", "embed")
-        if not name.strip():  # the library would build a model without layers
-            raise UserError("an embedder needs a name: a folder or a hub id of a sentence-transformers model")
-        self.name = name
-        try:
-            self._model = library.SentenceTransformer(
-                name, trust_remote_code=False, model_kwargs={"use_safetensors": True}
-            )
-        except (OSError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"embedder {name!r}: not a sentence-transformers model in safetensors ({reason})") from None
-
-    def encode(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of shape (texts, dimensions); an empty text gives zeros."""
-        vectors = self._model.encode(
-            list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False
-        )
-        filled = np.array([bool(text.strip()) for text in texts], dtype=bool)
-        return np.where(filled[:, None], vectors, 0).astype(np.float32)
-
-
-def load_embedder(name: str | None = None) -> Embedder:
-    """The offline embedder for None, else the sentence-transformers model of that folder or hub id.
-
-    Raises:
-        UserError: As the embedders do.
-    """
-    return TokenEmbedder() if name is None else SentenceTransformerEmbedder(name)
 
 
 def cosine(left: Vectors, right: Vectors) -> Vectors:

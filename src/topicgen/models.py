@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,8 @@ SERVED_PROMPT = (
 )
 BASES = {"llama3-8b": "unsloth/llama-3-8b-bnb-4bit"}
 """Short names of base models, and their hub ids."""
+
+FILES = ("*.json", "*.safetensors")
 
 
 class WeightsFolder:
@@ -235,7 +237,7 @@ def find_model(name: str) -> ModelFolder:
     Raises:
         UserError: When there is no such model, or the hub cannot be reached.
     """
-    return ModelFolder(_locate(name, EMBEDDED), name)
+    return ModelFolder(locate(name, EMBEDDED), name)
 
 
 def find_served(name: str) -> ModelFolder:
@@ -253,13 +255,23 @@ def find_base(name: str) -> WeightsFolder:
     Raises:
         UserError: When there is no such model, the hub cannot be reached, or it is an adapter.
     """
-    path = _locate(BASES.get(name, name), (*EMBEDDED, *BASES))
+    path = locate(BASES.get(name, name), (*EMBEDDED, *BASES))
     if is_adapter(path):
         raise UserError(f"{path}: is an adapter folder; a base model has whole weights")
     return WeightsFolder(path, name)
 
 
-def _locate(name: str, known: tuple[str, ...]) -> Path:
+def locate(name: str, known: tuple[str, ...], patterns: Sequence[str] = FILES) -> Path:
+    """The folder of a model that is part of topicgen, lies here, or has a hub id.
+
+    Args:
+        name: What the user named.
+        known: Short names that an error tells of.
+        patterns: Files that are downloaded of a hub id.
+
+    Raises:
+        UserError: When there is no such model, or the hub cannot be reached.
+    """
     if name in EMBEDDED:
         return Path(str(files("topicgen") / "assets" / name))
     path = Path(name)
@@ -268,16 +280,17 @@ def _locate(name: str, known: tuple[str, ...]) -> Path:
     if name and os.path.exists(path):  # noqa: PTH110
         raise UserError(f"{name}: is a file; a model is a folder with config.json and *.safetensors")
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _download(name)
-    raise UserError(f"no model {name!r}: give {' or '.join(known)}, a model folder, or a hub id like owner/name")
+        return _download(name, patterns)
+    short = f"{' or '.join(known)}, " if known else ""
+    raise UserError(f"no model {name!r}: give {short}a model folder, or a hub id like owner/name")
 
 
-def _download(hub_id: str) -> Path:
+def _download(hub_id: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
     try:
-        return Path(snapshot_download(hub_id, allow_patterns=["*.json", "*.safetensors"]))
+        return Path(snapshot_download(hub_id, allow_patterns=list(patterns)))
     except Exception as error:  # noqa: BLE001 - network, permission and naming errors of several libraries
         reason = "HF_HUB_OFFLINE is set and it is not in the cache" if offline else str(error).strip().splitlines()[0]
         raise UserError(f"model {hub_id!r} is no folder here and cannot be downloaded: {reason}") from None

@@ -9,6 +9,7 @@ import numpy as np
 from topicgen.embed import Vectors
 from topicgen.themes.centroids import unit_rows
 from topicgen.themes.grouping import Grouping
+from topicgen.themes.naming import Candidates, Encode
 from topicgen.themes.records import Member
 from topicgen.themes.registry import Registry
 from topicgen.themes.updates import Growth, add_documents
@@ -59,8 +60,8 @@ def by_axis(vectors: Vectors) -> Grouping:
     return Grouping(themes, subthemes, np.array([theme for theme, _ in known]), centroids, below)
 
 
-def first_topic(groups: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    return [(group[0], "topic") for group in groups]
+def first_topic(groups: Sequence[Candidates], encode: Encode) -> list[tuple[str, str]]:
+    return [(group.topics[0], "topic") for group in groups]
 
 
 def registry_of(collection: Sequence[Member]) -> Registry:

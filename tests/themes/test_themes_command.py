@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from commands import Command, Result
+from embedders import made_embedder
 
 from topicgen.staging import locked
+from topicgen.themes.registry import Registry
 
 WORDS = {
     "glaciers": "ice snow meltwater moraine crevasse glacier valley soot albedo runoff",
@@ -110,6 +112,30 @@ def test_later_documents_join_or_found_a_theme(command: Command) -> None:
     assert state(command.folder / "themes")["updates"][1]["inputs"] == ["more.jsonl"]
     again = command.here("themes", "more.jsonl", "--registry", "themes", "--no-model-names", "--no-report")
     assert "0 documents added, 30 known already" in again.err
+
+
+@pytest.mark.parametrize("kind", ["sentence-transformers", "model2vec without modules.json"])
+def test_an_embedder_stands_beside_the_default_in_updates_too(command: Command, kind: str) -> None:
+    name = str(made_embedder(kind, command.folder / "model"))
+    done = made(command, "--themes", "3", "--embedder", name)
+    assert (done.code, done.err) == (0, "")
+    assert state(command.folder / "themes")["space"].endswith(f"beside {name}")
+    command.write("more.jsonl", lines(rows(count=3, prefix="later-")))
+    assert command.here("themes", "more.jsonl", "--registry", "themes", *QUICK).code == 0
+    [found] = Registry.load(command.folder / "themes").assign(["yeast and oven of bakeries"], ["bread dough"])
+    assert any("bakeries" in topic for topic in found.theme.topics)
+    (command.folder / "model").rename(command.folder / "moved")
+    command.write("third.jsonl", lines(rows(count=1, prefix="third-")))
+    before = snapshot(command.folder / "themes")
+    gone = command.here("themes", "third.jsonl", "--registry", "themes", *QUICK)
+    assert (gone.code, name in gone.complaint) == (1, True)
+    assert snapshot(command.folder / "themes") == before
+
+
+def test_an_unknown_embedder_is_told_before_anything_is_read(command: Command) -> None:
+    done = command.here("themes", "no-such-file.jsonl", "-o", "themes", "--embedder", "./no-such-model")
+    assert (done.code, "no model './no-such-model'" in done.complaint) == (1, True)
+    assert not (command.folder / "themes").exists()
 
 
 def test_an_update_to_another_folder_leaves_the_first(command: Command) -> None:

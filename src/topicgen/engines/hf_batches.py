@@ -46,7 +46,7 @@ class TransformersBatches:
         if model.adapter:
             require("peft", "train")
         try:
-            with _quiet(self._transformers):
+            with quiet(self._transformers):
                 loaded, report = self._transformers.AutoModelForCausalLM.from_pretrained(
                     folder,
                     config=self._transformers.AutoConfig.from_pretrained(model.path, trust_remote_code=False),
@@ -131,7 +131,7 @@ class TransformersBatches:
             options = {"num_beams": beams, "num_return_sequences": beams, "early_stopping": True, "output_scores": True}
         if settings.temperature > 0:
             options |= {"do_sample": True, "temperature": settings.temperature, "top_k": 0, "top_p": 1.0}
-        with torch.inference_mode(), _quiet(self._transformers):
+        with torch.inference_mode(), quiet(self._transformers):
             output = self._model.generate(
                 input_ids=torch.tensor(ids, device=self._model.device),
                 attention_mask=torch.tensor(read, device=self._model.device),
@@ -179,7 +179,7 @@ def _require_whole(model: ModelFolder, report: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def quiet(transformers: Any) -> Iterator[None]:
     """Keeps the library's bars and advice from standard error."""
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

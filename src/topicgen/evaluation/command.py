@@ -57,7 +57,7 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
     )
     add("--baselines", action="store_true", help="also score topics made without a language model")
     add("--train", metavar="FILE", help="labelled table for the baselines that learn (default: leave one out)")
-    add("--embedder", metavar="NAME", help="sentence-transformers model, or none (default: embeddings of mini)")
+    add("--embedder", metavar="NAME", help="model of sentence-transformers or model2vec, or none (default: mini's)")
     add("--threads", type=int, metavar="N", help="CPU cores to use (default: all that may be used)")
     add(
         "--precision",

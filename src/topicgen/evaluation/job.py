@@ -8,7 +8,7 @@ from typing import Any
 
 from topicgen.baselines import BASELINES
 from topicgen.config import EvaluationSettings, GenerationSettings, ReaderSettings
-from topicgen.embed import Embedder, load_embedder
+from topicgen.embed import Embedder
 from topicgen.errors import UsageError, UserError
 from topicgen.evaluation.comparison import compare
 from topicgen.evaluation.examples import Labelled, LabelledColumns, read_labelled, read_predictions
@@ -16,6 +16,7 @@ from topicgen.evaluation.output import prepare_folder, print_table, write_folder
 from topicgen.evaluation.systems import System, failures, reference_systems, run_model
 from topicgen.extras import require
 from topicgen.generate import TopicGenerator
+from topicgen.named_embedders import load_embedder
 from topicgen.reader import Problems
 from topicgen.records import Example
 

@@ -10,13 +10,11 @@ from topicgen.embed import Vectors
 from topicgen.phrase import folded
 from topicgen.themes.centroids import Centroids, IntArray, centroids_of, likeness, sums_of
 from topicgen.themes.grouping import Grouping
-from topicgen.themes.naming import central_topics
+from topicgen.themes.naming import Candidates, Encode, candidates
 from topicgen.themes.records import Theme
 
-Namer = Callable[[Sequence[Sequence[str]]], list[tuple[str, str]]]
-"""Central topics of groups in, for each a name and who gave it out."""
-
-TOPICS = 10
+Namer = Callable[[Sequence[Candidates], Encode], list[tuple[str, str]]]
+"""What may name each group in, for each a name and who gave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,7 @@ def give_birth(
     topics: Sequence[str],
     vectors: Vectors,
     groups: Sequence[Group],
+    encode: Encode,
     name: Namer,
     *,
     first: int = 1,
@@ -73,6 +72,7 @@ def give_birth(
         topics: Of all documents, with one in place of near-duplicates.
         vectors: Theirs, shape (documents, size), rows of length 1 or 0.
         groups: Rows of the documents that become themes.
+        encode: Gives vectors of phrases, of the same space.
         name: Writes names.
         first: Number of the first new theme.
         update: Number of the update.
@@ -82,17 +82,15 @@ def give_birth(
     ids = [f"t{first + number}" for number in range(len(groups))]
     below = [(f"{ids[n]}.{k}", ids[n], rows) for n, g in enumerate(groups) for k, rows in enumerate(g.subgroups, 1)]
     levels = [(ids, [group.rows for group in groups]), ([b[0] for b in below], [b[2] for b in below])]
-    central, centroids = [], []
+    choices, centroids = [], []
     for level_ids, level_rows in levels:
         level = _centroids(vectors, level_ids, level_rows)
         units = level.units
-        central.append(
-            [tuple(central_topics(topics, vectors, rows, units[n], TOPICS)) for n, rows in enumerate(level_rows)]
-        )
+        choices.append([candidates(topics, vectors, rows, units[n], encode) for n, rows in enumerate(level_rows)])
         centroids.append(level)
     names = [
-        _unlike(name(central[0]), central[0], ids, taken),
-        _unlike(name(central[1]), central[1], levels[1][0], taken_below),
+        _unlike(name(choices[0], encode), choices[0], ids, taken),
+        _unlike(name(choices[1], encode), choices[1], levels[1][0], taken_below),
     ]
 
     def theme(level: int, number: int, parent: str | None) -> Theme:
@@ -105,7 +103,7 @@ def give_birth(
             level=level,
             parent=parent,
             size=size,
-            topics=central[level - 1][number],
+            topics=choices[level - 1][number].topics,
             born=update,
             named_by=by,
             history=({"update": update, "event": "born", "documents": size},),
@@ -131,13 +129,13 @@ def _centroids(vectors: Vectors, ids: Sequence[str], rows: Sequence[IntArray]) -
 
 
 def _unlike(
-    names: Sequence[tuple[str, str]], central: Sequence[Sequence[str]], ids: Sequence[str], taken: Collection[str]
+    names: Sequence[tuple[str, str]], choices: Sequence[Candidates], ids: Sequence[str], taken: Collection[str]
 ) -> list[tuple[str, str]]:
     """The names; one that an earlier theme has gives way to the next central topic, at last to one with its id."""
     used = {folded(name) for name in taken}
     found = []
-    for (name, by), topics, identifier in zip(names, central, ids, strict=True):
-        others = itertools.chain([(name, by)], ((topic, "topic") for topic in topics))
+    for (name, by), group, identifier in zip(names, choices, ids, strict=True):
+        others = itertools.chain([(name, by)], ((topic, "topic") for topic in group.topics))
         free = next(((n, b) for n, b in others if n and folded(n) not in used), (f"{name} ({identifier})", by))
         used.add(folded(free[0]))
         found.append(free)

@@ -54,6 +54,12 @@ class Centroids:
             similarity[start : start + _BLOCK] = cosines[np.arange(len(found)), found]
         return (best if allowed is None else allowed[best]), similarity
 
+    def scores(self, vectors: Vectors, themes: Sequence[str]) -> Vectors:
+        """The cosine of each vector, shape (vectors, size), with the centroid of the theme named for it; (vectors,)."""
+        rows = {identifier: row for row, identifier in enumerate(self.ids)}
+        scores: Vectors = np.einsum("vs,vs->v", vectors, self.units[[rows[theme] for theme in themes]])
+        return scores
+
     def extended(self, other: "Centroids") -> "Centroids":
         """These and others of the same level."""
         sums, thresholds = [self.sums, other.sums], [self.thresholds, other.thresholds]

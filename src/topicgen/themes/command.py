@@ -47,7 +47,7 @@ def add_themes(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", 
     add = parser.add_argument_group("themes").add_argument
     add("--themes", type=int, metavar="N", help="number of themes (default: chosen from the data)")
     add("--granularity", type=float, metavar="X", help="0: few and broad, 1: many and narrow")
-    add("--embedder", metavar="NAME", help="sentence-transformers model beside the offline default")
+    add("--embedder", metavar="NAME", help="model of sentence-transformers or model2vec beside the default")
     add("--registry", metavar="FOLDER", help="themes that the documents join; new ones are born where none is near")
     add("--model", default="mini", help="what writes the names: mini, a model folder, or a hub id (default: mini)")
     add("--no-model-names", action="store_true", help="name each theme by its most central topic")

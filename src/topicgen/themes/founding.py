@@ -18,14 +18,15 @@ from topicgen.themes.registry import Registry
 from topicgen.themes.space import Space
 
 Generate = Callable[[Sequence[str], GenerationSettings], Sequence[Topic]]
-NAMING = GenerationSettings(deterministic=True)
+ANSWERS = 3  # of the model, for each name
+NAMING = GenerationSettings(deterministic=True, topics=ANSWERS)
 
 
 def namer(generate: Generate | None) -> Namer:
     """What names groups: a model, such as ``TopicGenerator.generate``, or without one their most central topics."""
     if generate is None:
-        return lambda groups: names(groups, None)
-    return partial(names, write=lambda texts: [topic.topic for topic in generate(texts, NAMING)])
+        return partial(names, write=None)
+    return partial(names, write=lambda texts: [[r.topic for r in topic.topics] for topic in generate(texts, NAMING)])
 
 
 def found_themes(
@@ -56,8 +57,7 @@ def found_themes(
     topics = [member.topic for member in members]
     topics = [topics[i] for i in merged_topics(topics)]
     texts = [member.text for member in members]
-    space = Space.fit(topics, texts, embedder=embedder)
-    vectors = space.encode(topics, texts)
+    space, vectors = Space.fit_encode(topics, texts, embedder=embedder)
     grouping = group(vectors, themes=themes, granularity=granularity)
     return Registry.create(
         members,
@@ -69,5 +69,4 @@ def found_themes(
         settings={"themes": themes, "granularity": granularity, **(settings or {})},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         inputs=inputs,
-        topics=topics,
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from topicgen.config import ReaderSettings
-from topicgen.embed import load_embedder
+from topicgen.embed import Embedder
 from topicgen.errors import UsageError, UserError
 from topicgen.extras import require
 from topicgen.generate import TopicGenerator
+from topicgen.named_embedders import load_embedder
 from topicgen.outputs import standard_output
 from topicgen.reader import Problems
 from topicgen.staging import locked, staged
@@ -57,10 +58,11 @@ class ThemesJob:
             self._refuse_existing(folder)
             earlier = Registry.load(self.registry) if self.registry else None
             with staged(folder, FILES) as (staging, commit):
+                embedder = load_embedder(self.embedder) if self.embedder else None
                 collection = self._read()
                 name = self._namer()
                 if earlier is None:
-                    registry, growth = self._create(collection, name), None
+                    registry, growth = self._create(collection, embedder, name), None
                 else:
                     registry = earlier
                     growth = add_documents(
@@ -116,13 +118,13 @@ class ThemesJob:
     def _namer(self) -> Namer:
         return namer(None if self.model is None else TopicGenerator.load(self.model).generate)
 
-    def _create(self, collection: Collection, name: Namer) -> Registry:
+    def _create(self, collection: Collection, embedder: Embedder | None, name: Namer) -> Registry:
         return found_themes(
             collection.members,
             name,
             themes=self.themes,
             granularity=self.granularity,
-            embedder=load_embedder(self.embedder) if self.embedder else None,
+            embedder=embedder,
             settings={"model": self.model, "embedder": self.embedder, "text": self.with_text},
             inputs=self.inputs,
         )

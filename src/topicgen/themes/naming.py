@@ -1,39 +1,85 @@
 """The topics of each group in, a short name for each out, unlike the others of its level."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from topicgen.embed import Vectors
-from topicgen.phrase import clean, folded, support
-from topicgen.themes.dendrogram import IntArray
+from topicgen.phrase import clean, support
+from topicgen.themes.dendrogram import FloatArray, IntArray
 from topicgen.themes.duplicates import merged_topics, topic_key
+from topicgen.themes.terms import singular
 
-Write = Callable[[Sequence[str]], Sequence[str]]
+if TYPE_CHECKING:
+    from topicgen.themes.space import Space
 
+Write = Callable[[Sequence[str]], Sequence[Sequence[str]]]
+"""Prompts in, for each of them a few answers out."""
+
+Encode = Callable[[Sequence[str]], Vectors]
+"""Phrases in, their vectors out, of the space of the centroids."""
+
+SEPARATOR = ";"  # of the topics that the model reads; an answer with it is a list
 LONGEST_WORDS, LONGEST_CHARACTERS = 8, 60
 SHOWN = 10  # topics that the model reads
+LOOKED_AT = 50  # topics of a group that are encoded by themselves
 COMMONNESS = 0.15  # of a cosine: what it is worth that a topic occurs e times as often
-LEAST_SHARED = 0.5  # of a written name's words
 LONGEST_FILLING = 3  # letters of "and", "the" and their like, which may stand twice
-LONELY = 0.5  # of a cosine: what it costs that no word of a topic stands in another topic of the group
+LONELY = 0.5  # of a cosine: what it costs that no word of a phrase stands in two topics of the group
 
 
-def central_topics(
-    topics: Sequence[str], vectors: Vectors, members: IntArray, centroid: Vectors, count: int = 10
-) -> list[str]:
-    """The topics that stand for a group, best first, none twice in other words.
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a group may be called, and what its names are measured by.
 
-    A topic's worth is the mean cosine of its documents with the centroid, and a little for each time it occurs more,
-    less the share of its words that no other topic of the group has: those are its own matter, or a model's slip. Ties
-    go to the shorter topic, then by the alphabet.
+    Attributes:
+        topics: Its most central topics, best first, none twice in other words.
+        centroid: Of its documents, shape (size,).
+        spread: In how many of its different topics each word stands.
+    """
+
+    topics: tuple[str, ...]
+    centroid: Vectors
+    spread: Mapping[str, int]
+
+    def worth(self, phrases: Sequence[str], encode: Encode) -> FloatArray:
+        """How well each phrase says what the group is about.
+
+        The cosine of its own vector with the centroid, less the share of its words that stand in fewer than two topics
+        of the group: those are a document's own matter, or a model's slip. One that stammers is worth least.
+        """
+        if not phrases:
+            return np.zeros(0)
+        cosine = encode(phrases).astype(np.float64) @ self.centroid.astype(np.float64)
+        lonely = np.array([_lonely(phrase, self.spread) for phrase in phrases])
+        stammers = np.array([_stammers(phrase) for phrase in phrases])
+        result: FloatArray = (cosine - LONELY * lonely - stammers).round(6)
+        return result
+
+
+def phrases_in(space: "Space") -> Encode:
+    """What gives phrases their vectors in a space, as topics without a text."""
+    return lambda phrases: space.encode(phrases, [""] * len(phrases))
+
+
+def candidates(
+    topics: Sequence[str], vectors: Vectors, members: IntArray, centroid: Vectors, encode: Encode, count: int = SHOWN
+) -> Candidates:
+    """The candidates of a group; its central topics are those of the highest worth, frequent ones a little before rare.
+
+    Only the 50 topics whose documents are nearest to the centroid are looked at. Ties go to the shorter topic, then by
+    the alphabet.
 
     Args:
         topics: The topic of each document of the collection.
         vectors: Their vectors.
         members: Rows of the group.
         centroid: Its centroid.
+        encode: Gives the vectors of topics without their documents.
         count: Most topics to return.
     """
     own = [topics[int(i)] for i in members]
@@ -44,49 +90,62 @@ def central_topics(
         if own[other].strip():
             found.setdefault(own[other], []).append(float(cosine[row]))
     spread = Counter(word for topic in found for word in set(topic_key(topic)))
+    common = {topic: COMMONNESS * float(np.log(len(cosines))) for topic, cosines in found.items()}
+    likely = {
+        topic: sum(sorted(cosines)) / len(cosines) + common[topic] - LONELY * _lonely(topic, spread)
+        for topic, cosines in found.items()
+    }
+    looked_at = _best(likely)[:LOOKED_AT]
+    group = Candidates((), centroid, spread)
+    own_worth = dict(zip(looked_at, group.worth(looked_at, encode), strict=True))
+    best = _best({topic: float(worth) + common[topic] for topic, worth in own_worth.items()})
+    return Candidates(tuple(best[:count]), centroid, spread)
 
-    def value(topic: str, cosines: Sequence[float]) -> float:
-        words = topic_key(topic)
-        lonely = sum(spread[word] == 1 for word in words) / len(words) if len(found) > 2 else 0.0
-        mean = sum(sorted(cosines)) / len(cosines)
-        return round(mean + COMMONNESS * float(np.log(len(cosines))) - LONELY * lonely, 6)
 
-    worth = {topic: value(topic, cosines) for topic, cosines in found.items()}
-    return sorted(worth, key=lambda topic: (-worth[topic], len(topic), topic))[:count]
-
-
-def names(groups: Sequence[Sequence[str]], write: Write | None) -> list[tuple[str, str]]:
+def names(groups: Sequence[Candidates], encode: Encode, write: Write | None) -> list[tuple[str, str]]:
     """A name for each group and what gave it: ``model`` or ``topic``; no two names of the list say the same.
 
     Args:
-        groups: Central topics of each group, best first.
-        write: What turns prompts into names, such as ``TopicGenerator.generate``; it reads "topic; topic; topic". A
-            written name is kept where all its words stand among the group's topics, it is short, and no group before
-            has it; else the most central topic that is still free takes its place. None: topics only.
+        groups: What may name each of them.
+        encode: Gives the vectors of names.
+        write: What turns prompts into answers; it reads "topic; topic; topic". The written name of the highest worth is
+            taken where all its words stand among these topics, it is short, worth no less than the most central topic,
+            and no group before has it; else the most central topic that is still free. None: topics only.
     """
-    asked = [number for number, group in enumerate(groups) if len(group) > 1]
-    answers = (
-        dict(zip(asked, write(["; ".join(groups[n][:SHOWN]) for n in asked]), strict=True)) if write and asked else {}
-    )
+    asked = [number for number, group in enumerate(groups) if len(group.topics) > 1]
+    prompts = [f"{SEPARATOR} ".join(groups[number].topics[:SHOWN]) for number in asked]
+    answers = dict(zip(asked, write(prompts), strict=True)) if write and asked else {}
     taken: set[tuple[str, ...]] = set()
     result: list[tuple[str, str]] = []
     for number, group in enumerate(groups):
-        name, by = next(
-            (name, by) for name, by in _candidates(group, answers.get(number)) if topic_key(name) not in taken
-        )
+        written = _written(group, answers.get(number, ()), encode)
+        name, by = next((name, by) for name, by in _names(group, written) if topic_key(name) not in taken)
         taken.add(topic_key(name))
         result.append((name, by))
     return result
 
 
-def _candidates(group: Sequence[str], answer: str | None) -> Iterator[tuple[str, str]]:
+def _written(group: Candidates, answers: Sequence[str], encode: Encode) -> list[str]:
+    """The answers that may name the group, best first."""
+    shown = f"{SEPARATOR} ".join(group.topics[:SHOWN])
+    cleaned = dict.fromkeys(clean(answer) for answer in answers)
+    usable = [
+        name
+        for name in cleaned
+        if name and SEPARATOR not in name and _short(name) and support(name, shown) == 1 and not _stammers(name)
+    ]
+    if not usable:
+        return []
+    *worth, least = group.worth([*usable, group.topics[0]], encode)
+    order = sorted(range(len(usable)), key=lambda i: (-worth[i], i))
+    return [usable[i] for i in order if worth[i] >= least]
+
+
+def _names(group: Candidates, written: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Names for a group, best first, without end."""
-    if answer is not None:
-        name = clean(answer)
-        if name and _short(name) and support(name, "; ".join(group)) == 1 and _shared(name, group):
-            yield name, "model"
-    yield from ((topic, "topic") for topic in group if _short(topic))
-    stem = (group[0] if group else "")[:LONGEST_CHARACTERS].strip() or "Other"
+    yield from ((name, "model") for name in written)
+    yield from ((topic, "topic") for topic in group.topics if _short(topic))
+    stem = (group.topics[0] if group.topics else "")[:LONGEST_CHARACTERS].strip() or "Other"
     yield stem, "topic"
     number = 2
     while True:
@@ -94,15 +153,21 @@ def _candidates(group: Sequence[str], answer: str | None) -> Iterator[tuple[str,
         number += 1
 
 
+def _best(worth: Mapping[str, float]) -> list[str]:
+    return sorted(worth, key=lambda topic: (-round(worth[topic], 6), len(topic), topic))
+
+
+def _lonely(phrase: str, spread: Mapping[str, int]) -> float:
+    """Share of a phrase's words that stand in fewer than two topics; 0 for a group of so few that none can."""
+    words = topic_key(phrase)
+    many = max(spread.values(), default=0) > 1
+    return sum(spread.get(word, 0) < 2 for word in words) / len(words) if many else 0.0
+
+
+def _stammers(phrase: str) -> bool:
+    said = [singular(word) for word in re.findall(r"\w+", phrase.casefold()) if len(word) > LONGEST_FILLING]
+    return len(set(said)) < len(said)
+
+
 def _short(name: str) -> bool:
     return len(name.split()) <= LONGEST_WORDS and len(name) <= LONGEST_CHARACTERS
-
-
-def _shared(name: str, group: Sequence[str]) -> bool:
-    """Whether a name speaks of the group rather than of one topic: most of its words stand in two topics or more."""
-    said = [word for word in name.casefold().split() if len(word) > LONGEST_FILLING]
-    if len(set(said)) < len(said):  # a model that stammers
-        return False
-    words = topic_key(name)
-    spread = Counter(word for topic in group for word in set(topic_key(topic)))
-    return sum(spread[word] > 1 for word in words) >= LEAST_SHARED * len(words) or folded(name) == folded(group[0])

@@ -1,28 +1,22 @@
 """A grouped collection in, saved themes out, which later documents join and to which new themes are born."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from topicgen.embed import Vectors, load_embedder
+from topicgen.embed import Vectors
+from topicgen.named_embedders import load_embedder
 from topicgen.themes.births import Namer, give_birth, groups_of
 from topicgen.themes.centroids import Centroids, IntArray, centroids_of, load_centroids, save_centroids
 from topicgen.themes.documents import Assignment, Placed, read_documents_table, write_documents
+from topicgen.themes.duplicates import merged_topics
+from topicgen.themes.naming import phrases_in
 from topicgen.themes.positions import Places
 from topicgen.themes.records import Member, Theme
-from topicgen.themes.state import (
-    CENTROIDS,
-    DOCUMENTS,
-    SPACE,
-    id_numbers,
-    read_state,
-    themes_from_json,
-    themes_to_json,
-    write_state,
-)
+from topicgen.themes.state import CENTROIDS, DOCUMENTS, SPACE, id_numbers, read_state, themes_from_json, write_state
 from topicgen.version import __version__
 
 if TYPE_CHECKING:
@@ -76,7 +70,6 @@ class Registry:
         settings: Mapping[str, Any],
         created: str,
         inputs: Sequence[str] = (),
-        topics: Sequence[str] | None = None,
     ) -> "Registry":
         """The first themes of a collection.
 
@@ -90,14 +83,11 @@ class Registry:
             settings: Kept for people, but for ``embedder``, which names what the space needs.
             created: Date and time, ISO.
             inputs: Kept for people.
-            topics: Of the documents, with one in place of near-duplicates; None takes them as they are.
         """
-        topics = [member.topic for member in members] if topics is None else topics
-        births = give_birth(topics, vectors, groups_of(grouping), name)
+        topics = [members[i].topic for i in merged_topics([member.topic for member in members])]
+        births = give_birth(topics, vectors, groups_of(grouping), phrases_in(space), name)
         homes = [births.homes[row] for row in range(len(members))]
-        rows = {identifier: row for row, identifier in enumerate(births.centroids.ids)}
-        centres = births.centroids.units[[rows[theme] for theme, _ in homes]]
-        scores = np.einsum("ds,ds->d", vectors, centres)
+        scores = births.centroids.scores(vectors, [theme for theme, _ in homes])
         return cls(
             settings=dict(settings),
             created=created,
@@ -149,7 +139,7 @@ class Registry:
             "settings": self.settings,
             "space": self.space_name,
             "updates": self.updates,
-            "themes": themes_to_json(self.themes.values()),
+            "themes": [asdict(theme) for theme in self.themes.values()],
             "corrections": self.corrections,
             "loose": self.loose,
         }

@@ -1,8 +1,7 @@
 """Topics and texts of a collection in, a space out in which near documents are about the same."""
 
 import json
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,10 @@ from numpy.typing import NDArray
 from topicgen.embed import Embedder, Vectors
 from topicgen.errors import UserError
 from topicgen.extras import require
-from topicgen.themes.terms import counted_terms
+from topicgen.themes.weights import count_matrix, kept_terms, term_counts, weighted_rows
 
 DIMENSIONS = 100
 TOPIC_WEIGHT = 1.0
-VOCABULARY = 50_000
-SMALL = 100  # documents; in a smaller collection a term counts that stands in one of them
-COMMON = 0.5  # share of the documents; a term in more of them tells nothing
 FORMAT = 1
 TENSORS, VALUES = "space.safetensors", "space.json"
 
@@ -92,11 +88,11 @@ class Space:
         """
         order = _by_content(topics, texts)
         terms: dict[str, int] = {}
-        counts = _matrix((_counted(topics[i], texts[i], topic_weight) for i in order), terms, grow=True)
-        kept = _kept_terms(counts, list(terms))
+        counts = count_matrix((term_counts(topics[i], texts[i], topic_weight) for i in order), terms, grow=True)
+        kept = kept_terms(counts, list(terms))
         spread = np.diff(counts[:, kept].tocsc().indptr)
         idf = np.log((1 + len(order)) / (1 + spread)) + 1
-        weighted = _weighted(counts[:, kept], idf)
+        weighted = weighted_rows(counts[:, kept], idf)
         names = list(terms)
         space = cls(
             [names[i] for i in kept],
@@ -118,9 +114,9 @@ class Space:
             UserError: When the space was loaded and its embedder was not given.
         """
         order = _by_content(topics, texts)
-        counts = _matrix((_counted(topics[i], texts[i], self._topic_weight) for i in order), self._vocabulary)
+        counts = count_matrix((term_counts(topics[i], texts[i], self._topic_weight) for i in order), self._vocabulary)
         vectors = np.empty((len(order), self.size), np.float32)
-        weighted = _weighted(counts, self._idf)
+        weighted = weighted_rows(counts, self._idf)
         vectors[order] = self._vectors(weighted, [topics[i] for i in order], [texts[i] for i in order])
         return vectors
 
@@ -197,50 +193,6 @@ class Space:
 def _by_content(topics: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
     """The documents in an order that does not depend on theirs."""
     return np.array(sorted(range(len(topics)), key=lambda i: (topics[i], texts[i])), np.int64)
-
-
-def _counted(topic: str, text: str, topic_weight: float) -> Mapping[str, float]:
-    counts: dict[str, float] = dict(counted_terms(text))
-    for term, count in counted_terms(topic).items() if topic_weight > 0 else ():
-        counts[term] = max(counts.get(term, 0) + topic_weight * count, 1)
-    return counts
-
-
-def _matrix(counts: Iterable[Mapping[str, float]], terms: dict[str, int], *, grow: bool = False) -> Any:
-    """Counts as a sparse array (documents, terms); new terms are added to ``terms`` if it may grow."""
-    sparse = require("scipy.sparse", "themes")
-    starts, columns, values = array("q", [0]), array("i"), array("f")
-    for count in counts:
-        for term, number in count.items():
-            column = terms.setdefault(term, len(terms)) if grow else terms.get(term, -1)
-            if column >= 0:
-                columns.append(column)
-                values.append(number)
-        starts.append(len(columns))
-    parts = (np.array(values, np.float32), np.array(columns, np.int32), np.array(starts, np.int64))
-    matrix = sparse.csr_matrix(parts, shape=(len(starts) - 1, len(terms)))
-    matrix.sort_indices()
-    return matrix
-
-
-def _kept_terms(counts: Any, terms: Sequence[str]) -> list[int]:
-    """Columns of the terms that tell documents apart, in the alphabet's order: the most frequent 50,000."""
-    documents = counts.shape[0]
-    spread = np.bincount(counts.indices, minlength=len(terms))
-    told = (spread >= (1 if documents < SMALL else 2)) & (spread <= COMMON * documents)
-    columns = np.flatnonzero(told) if told.any() else np.arange(len(terms))
-    frequent = sorted(columns.tolist(), key=lambda i: (-int(spread[i]), terms[i]))[:VOCABULARY]
-    return sorted(frequent, key=lambda i: terms[i])
-
-
-def _weighted(counts: Any, idf: NDArray[np.float64]) -> Any:
-    """``(1 + ln count) * idf`` of each term of a document, rows of length 1 or 0."""
-    weighted = counts.tocsr().astype(np.float64)
-    weighted.sort_indices()
-    weighted.data = (1 + np.log(weighted.data)) * idf[weighted.indices]
-    lengths = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1))).ravel()
-    weighted.data /= np.repeat(np.maximum(lengths, 1e-12), np.diff(weighted.indptr))
-    return weighted.astype(np.float32)
 
 
 def _components(weighted: Any) -> Vectors:

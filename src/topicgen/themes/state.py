@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,6 @@ def read_state(folder: Path) -> dict[str, Any]:
         if _digest(folder / name) != expected:
             raise UserError(f"{folder / name}: damaged, its checksum is not the one that was written")
     return state
-
-
-def themes_to_json(themes: Iterable[Theme]) -> list[dict[str, Any]]:
-    """Themes as registry.json holds them."""
-    return [asdict(theme) for theme in themes]
 
 
 def themes_from_json(rows: Iterable[Mapping[str, Any]]) -> list[Theme]:

@@ -13,6 +13,7 @@ from topicgen.embed import Vectors
 from topicgen.themes.births import Births, Namer, cohesion, give_birth, groups_of
 from topicgen.themes.documents import Assignment, Placed
 from topicgen.themes.duplicates import merged_topics
+from topicgen.themes.naming import phrases_in
 from topicgen.themes.positions import Places, home_of_new, homes_of, places_beside
 from topicgen.themes.records import Member, Theme
 from topicgen.themes.registry import Registry
@@ -152,6 +153,7 @@ def _births(
         topics,
         vectors,
         groups,
+        phrases_in(registry.space),
         name,
         first=1 + max(int(theme.id[1:]) for theme in registry.themes.values() if theme.level == 1),
         update=number,
