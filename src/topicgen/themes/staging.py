@@ -1,14 +1,14 @@
 """A folder's name in, a locked empty folder to fill out, which takes the name whole or not at all."""
 
-import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from topicgen.errors import UserError
+from topicgen.locks import exclusive
 
 
 @contextmanager
@@ -18,20 +18,16 @@ def locked(folder: Path) -> Iterator[Path]:
     Raises:
         UserError: When another process is writing it, or nothing can be written beside it.
     """
-    try:
-        folder = folder.resolve()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(folder)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-    try:
+    with ExitStack() as held:
+        try:
+            folder = folder.resolve()
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(exclusive(_beside(folder, "lock"), str(folder)))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
         with _told(folder):
             _mend(folder)
         yield folder
-    finally:
-        with suppress(OSError):
-            _beside(folder, "lock").unlink()  # while it is held: see _acquire
-        os.close(lock)
 
 
 @contextmanager
@@ -78,27 +74,6 @@ def _told(folder: Path) -> Iterator[None]:
 
 def _beside(folder: Path, ending: str) -> Path:
     return folder.with_name(f".{folder.name}.{ending}")
-
-
-def _acquire(folder: Path) -> int:
-    """A descriptor that holds the lock.
-
-    The file is deleted while it is held, so one that was opened before and locked after may be a file without a name,
-    which keeps nobody out: then again.
-    """
-    path = _beside(folder, "lock")
-    while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock).st_ino == path.stat().st_ino:
-                return lock
-        except BlockingIOError:
-            os.close(lock)
-            raise UserError(f"{folder}: another process is writing it; try again when it has ended") from None
-        except FileNotFoundError:
-            pass
-        os.close(lock)
 
 
 def _swap(staging: Path, folder: Path, own: Collection[str]) -> None:
