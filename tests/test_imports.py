@@ -7,12 +7,13 @@ from pathlib import Path
 import topicgen
 
 ORDER = """
-version errors extras html records config cache
+version errors extras html records config cache digests locks
 quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs parquet_output terminal writer
 prompt adapters models phrase
 engines.base engines.ct2_weights engines.ct2 engines.hf engines
-generate progress job metrics intervals phrases baselines embed chat
+runs runs.fingerprint runs.record runs.rows runs.run runs.command
+topic_cache generate progress job metrics intervals phrases baselines embed chat
 training training.settings training.examples training.rows training.prompts training.packing training.compiled
 training.attention training.fp8 training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop

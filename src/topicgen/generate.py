@@ -4,8 +4,9 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
-from itertools import islice
+from itertools import dropwhile, islice
 
 from topicgen.config import GenerationSettings
 from topicgen.engines import ENGINES, Completion, Engine, Precision
@@ -14,6 +15,7 @@ from topicgen.models import ModelFolder, find_model
 from topicgen.phrase import clean, distinct, fallback, support
 from topicgen.prompt import EncodedPrompt, PromptEncoder
 from topicgen.records import Document, RankedTopic, Status, Topic
+from topicgen.topic_cache import TopicCache
 
 SUPPORT_WEIGHT = 3.0  # nats of log-probability that full support by the document is worth
 DOUBTFUL_SCORE = 0.4
@@ -38,7 +40,12 @@ class TopicGenerator:
 
     @classmethod
     def load(
-        cls, model: str = "mini", *, engine: str = "auto", threads: int | None = None, precision: Precision = "int8"
+        cls,
+        model: str | ModelFolder = "mini",
+        *,
+        engine: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "int8",
     ) -> "TopicGenerator":
         """Loads a model.
 
@@ -57,7 +64,7 @@ class TopicGenerator:
             raise UsageError(f"precision must be int8 or float32, not {precision!r}")
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
-        folder = find_model(model)
+        folder = find_model(model) if isinstance(model, str) else model
         name = choose_engine(folder) if engine == "auto" else engine
         return cls(folder, ENGINES[name](folder, threads=threads, precision=precision))
 
@@ -77,21 +84,35 @@ class TopicGenerator:
         return [topic for topics in self.windows(_documents(documents), settings) for topic in topics]
 
     def windows(
-        self, documents: Iterable[Document], settings: GenerationSettings | None = None
+        self,
+        documents: Iterable[Document],
+        settings: GenerationSettings | None = None,
+        *,
+        done: int = 0,
+        cache: TopicCache | None = None,
     ) -> Iterator[list[Topic]]:
-        """As ``generate``, in lists that are ready together; holds no more than ``settings.window`` documents."""
+        """As ``generate``, in lists that are ready together; holds no more than ``settings.window`` documents.
+
+        Args:
+            documents: The documents that are not done.
+            settings: As for ``generate``.
+            done: Number of documents before them, one of ``window_ends``: the windows are those of a run over all.
+            cache: Topics of earlier runs, which are taken instead of being generated; it learns the others.
+        """
         settings = settings or GenerationSettings()
         source = iter(documents)
-        size = min(FIRST_WINDOW, settings.window)
-        failure = None
-        while failure is None:
-            window, failure = _read_window(source, size)
-            if window:
+        start = done
+        for end in dropwhile(lambda end: end <= done, window_ends(settings)):
+            window, failure = _read_window(source, end - start)
+            if window and cache is not None:
+                yield cache.topics(window, partial(self._window, settings=settings))
+            elif window:
                 yield self._window(window, settings)
-            elif failure is None:
+            if failure is not None:
+                raise failure
+            if len(window) < end - start:
                 return
-            size = min(2 * size, settings.window)
-        raise failure
+            start = end
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
         prompts = self._encoder.encode([document.text for document in documents])
@@ -162,6 +183,15 @@ class TopicGenerator:
             ranked = [RankedTopic(fallback(document.text), completions[0].score)]
         kept = [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
         return topic(kept, "truncated" if document.cut or prompt.truncated else "ok")
+
+
+def window_ends(settings: GenerationSettings) -> Iterator[int]:
+    """Numbers of documents after which a window ends, where the input does not end earlier."""
+    end, size = 0, min(FIRST_WINDOW, settings.window)
+    while True:
+        end += size
+        yield end
+        size = min(2 * size, settings.window)
 
 
 def choose_engine(model: ModelFolder) -> str:

@@ -72,7 +72,7 @@ def _acquire(path: Path, name: str) -> int:
 
 
 def _taken(lock: int) -> bool:
-    """Whether the lock was got; raises BlockingIOError when a writer has it, rather than one that looks for a holder."""
+    """Whether the lock was got; False beside one that only looks, BlockingIOError beside another writer."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -1,14 +1,14 @@
 """A folder's name in, a locked empty folder to fill out, which takes the name whole or not at all."""
 
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from topicgen.errors import UserError
 from topicgen.locks import exclusive
+from topicgen.outputs import sync
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def staged(folder: Path, own: Collection[str]) -> Iterator[tuple[Path, Callable[
     def commit() -> None:
         with _told(folder):
             for file in [path for path in staging.rglob("*") if path.is_file()]:
-                _sync(file)
+                sync(file)
             _swap(staging, folder, own)
 
     try:
@@ -86,7 +86,7 @@ def _swap(staging: Path, folder: Path, own: Collection[str]) -> None:
         if old.exists():
             old.rename(folder)
         raise
-    _sync(folder.parent)
+    sync(folder.parent)
     _clear(old, folder, own)
 
 
@@ -115,13 +115,3 @@ def _escaped(name: str) -> str:
     import glob
 
     return glob.escape(name)
-
-
-def _sync(path: Path) -> None:
-    """Makes a file, or the names in a folder, last through a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot
-            os.fsync(handle)
-    finally:
-        os.close(handle)
