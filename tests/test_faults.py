@@ -34,11 +34,16 @@ COVERED = {
     25: "test_phrase.py test_hostile_answers_take_bounded_time",
     35: "test_models.py test_pickled_weights_are_refused",
     36: "test_models.py test_config_that_asks_for_code_of_the_model_is_refused",
-    40: "test_cli_errors.py test_full_disk_behind_standard_output_is_one_line",
-    41: "test_cli_errors.py test_wrong_invocation_is_refused_on_one_line_before_the_model_loads",
+    38: "runs/test_kills.py test_runs_killed_at_random_moments_resume_to_the_same_bytes",
+    39: "runs/test_run.py test_a_torn_end_is_cut_off",
+    40: "runs/test_full_disk.py test_a_full_disk_ends_in_one_line_and_the_run_goes_on_when_there_is_room",
+    41: "runs/test_full_disk.py test_a_read_only_disk_fails_before_the_model_loads",
+    42: "runs/test_run.py test_a_second_writer_is_refused_before_the_model_loads",
+    43: "runs/test_run.py test_what_changed_is_told_and_refused",
     44: "test_cli_process.py test_interrupted_run_keeps_whole_rows",
     45: "test_cli_process.py test_reader_that_leaves_early_ends_the_run_quietly",
     46: "test_cli.py test_formulas_are_escaped_on_request",
+    47: "themes/test_report_page.py script",
 }
 
 

@@ -13,7 +13,7 @@ rows outputs parquet_output terminal writer
 prompt adapters models phrase
 engines.base engines.ct2_weights engines.ct2 engines.hf engines
 runs runs.fingerprint runs.record runs.rows runs.run runs.command
-topic_cache generate progress job metrics intervals phrases baselines embed chat
+topic_cache generate progress estimate job metrics intervals phrases baselines embed chat
 training training.settings training.examples training.rows training.prompts training.packing training.compiled
 training.attention training.fp8 training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop

@@ -130,6 +130,11 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--quarantine", metavar="FILE", help="where bad rows go (default: OUTPUT.quarantine.jsonl, or quarantine.jsonl)"
     )
     add("--force", action="store_true", help="start anew: overwrite an output, also that of a run")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="write nothing; estimate documents, time and memory from a sample",
+    )
     add("--no-cache", action="store_true", help="generate topics that the cache has too, and add none to it")
     add("-q", "--quiet", action="store_true", help="no progress bar, no notices")
     add("-v", "--verbose", action="store_true", help="say more on stderr")
@@ -185,7 +190,7 @@ def run_generate(args: argparse.Namespace) -> int:
         verbose=args.verbose,
         progress=not args.quiet and sys.stderr.isatty(),
     )
-    return job.run()
+    return job.estimate() if args.dry_run else job.run()
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -102,7 +102,7 @@ class TopicGenerator:
         settings = settings or GenerationSettings()
         source = iter(documents)
         start = done
-        for end in dropwhile(lambda end: end <= done, window_ends(settings)):
+        for end in dropwhile(lambda end: end <= done, window_ends(self.window(settings))):
             window, failure = _read_window(source, end - start)
             if window and cache is not None:
                 yield cache.topics(window, partial(self._window, settings=settings))
@@ -113,6 +113,14 @@ class TopicGenerator:
             if len(window) < end - start:
                 return
             start = end
+
+    def window(self, settings: GenerationSettings) -> int:
+        """Number of documents of the largest windows."""
+        return settings.window
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedPrompt]:
+        """The prompts of texts, as the engine gets them."""
+        return self._encoder.encode(texts)
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
         prompts = self._encoder.encode([document.text for document in documents])
@@ -185,13 +193,13 @@ class TopicGenerator:
         return topic(kept, "truncated" if document.cut or prompt.truncated else "ok")
 
 
-def window_ends(settings: GenerationSettings) -> Iterator[int]:
+def window_ends(largest: int) -> Iterator[int]:
     """Numbers of documents after which a window ends, where the input does not end earlier."""
-    end, size = 0, min(FIRST_WINDOW, settings.window)
+    end, size = 0, min(FIRST_WINDOW, largest)
     while True:
         end += size
         yield end
-        size = min(2 * size, settings.window)
+        size = min(2 * size, largest)
 
 
 def choose_engine(model: ModelFolder) -> str:

@@ -5,19 +5,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from topicgen.cache import cache_folder
 from topicgen.config import GenerationSettings, ReaderSettings, WriterSettings
-from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, TerminatedError
+from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, TerminatedError, UsageError
 from topicgen.generate import TopicGenerator, choose_engine, window_ends
 from topicgen.models import ModelFolder, find_model
 from topicgen.outputs import output_path, refuse_input_as_output
 from topicgen.progress import ProgressBar
-from topicgen.reader import Problems, read_documents
+from topicgen.reader import Problems, check_inputs, read_documents
 from topicgen.records import Document
 from topicgen.runs.fingerprint import Fingerprint, fingerprint, model_identity, topic_scope
 from topicgen.runs.rows import Kept, skip_kept
@@ -85,6 +85,19 @@ class GenerateJob:
             self._report(done)
         return EXIT_INCOMPLETE if problems.failed else EXIT_OK
 
+    def estimate(self) -> int:
+        """Prints what ``run`` is expected to take on this machine, and writes nothing; returns the exit code."""
+        from topicgen.estimate import estimate
+
+        if "-" in self.inputs:
+            raise UsageError("-: standard input cannot be sampled; give a file or a folder")
+        sources = check_inputs(self.inputs, self.reader, notify=self.say, skip=self._outputs())
+        settings = self._writer_settings()
+        generator = TopicGenerator.load(self.model, **self.load_options)
+        found = estimate(generator, sources, self.reader, self.generation, settings)
+        sys.stdout.write("\n".join(found.lines()) + "\n")
+        return EXIT_OK
+
     def _write_run(
         self, output: str, documents: Iterator[Document], problems: Problems, settings: WriterSettings
     ) -> int:
@@ -97,7 +110,7 @@ class GenerateJob:
             return fingerprint(sources, self._identity(models[0]), self.reader, self.generation, settings)
 
         with ExitStack() as stack:
-            opened = open_run(output, settings, identify, window_ends(self.generation), force=self.force)
+            opened = open_run(output, settings, identify, window_ends, force=self.force)
             run = stack.enter_context(opened)
             if run.standing == "finished":
                 self.say(f"{output}: is finished, {_counted(run.record.documents)}; use --force to start anew")
@@ -111,7 +124,8 @@ class GenerateJob:
                 mark = cache.freeze(mark)
             if run.standing == "new" and not self.quarantine:
                 self._quarantine_path().unlink(missing_ok=True)  # that of an earlier run
-            run.begin(self.model, str(self._quarantine_path()), mark)
+            run.begin(self.model, str(self._quarantine_path()), generator.window(self.generation), mark)
+            self.generation = replace(self.generation, window=run.record.window)
             try:
                 done = self._generate(generator, cache, documents, problems, run, run.kept)
                 run.finish(problems)

@@ -17,7 +17,7 @@ from topicgen.streams import EarlyEndError, open_bytes, read_text, spool
 from topicgen.tables import Table, csv_table, jsonl_table
 from topicgen.units import read_units
 
-__all__ = ["Problems", "check_inputs", "column_names", "read_documents"]
+__all__ = ["Problems", "check_inputs", "column_names", "read_documents", "read_sources"]
 
 _MAX_NESTING = 100
 
@@ -52,7 +52,7 @@ def read_documents(
 
     outputs = [*skip, *([problems.path] if problems.path else [])]
     sources = check_inputs(inputs, settings, notify=notify_once, skip=outputs)
-    return _read_sources(sources, settings, problems, stdin, notify_once)
+    return read_sources(sources, settings, problems, stdin=stdin, notify=notify_once)
 
 
 def check_inputs(
@@ -93,9 +93,15 @@ def _check_source(source: Source, settings: ReaderSettings, notify: Notify) -> N
         return  # reported when the source is read
 
 
-def _read_sources(
-    sources: Sequence[Source], settings: ReaderSettings, problems: Problems, stdin: BinaryIO | None, notify: Notify
+def read_sources(
+    sources: Sequence[Source],
+    settings: ReaderSettings,
+    problems: Problems,
+    *,
+    stdin: BinaryIO | None = None,
+    notify: Notify = _silent,
 ) -> Iterator[Document]:
+    """The documents of sources that were checked, as in ``read_documents``."""
     with closing(SeenIds()) as seen:
         for source in sources:
             count = 0

@@ -21,6 +21,7 @@ from topicgen.records import Document, RankedTopic, Topic
 MAX_BYTES = 1 << 30  # some five million topics
 EVICTED_SHARE = 8  # of a full cache, the oldest eighth makes way
 BUSY_SECONDS = 10
+_LASTING = ("ok", "truncated", "empty")  # a failure may be gone the next time
 _EVICTED_AT_ONCE = 20_000
 _LOOKED_UP_AT_ONCE = 500  # below SQLite's smallest limit of parameters
 _SCHEMA = (
@@ -143,7 +144,8 @@ class TopicCache:
         return known
 
     def _store(self, keys: Sequence[bytes], topics: Sequence[Topic]) -> None:
-        rows = [(key, _encoded(key, topic)) for key, topic in zip(keys, topics, strict=True)]
+        made = zip(keys, topics, strict=True)
+        rows = [(key, _encoded(key, topic)) for key, topic in made if topic.status in _LASTING]
 
         def work(database: sqlite3.Connection) -> None:
             if self._used(database) >= self._max_bytes:

@@ -68,6 +68,7 @@ class RunRecord:
         size: Bytes of a finished output.
         error: Why the run failed.
         cache_mark: Up to where the run sees the cache of topics.
+        window: Documents of the largest windows.
     """
 
     fingerprint: Fingerprint
@@ -87,6 +88,7 @@ class RunRecord:
     size: int | None = None
     error: str | None = None
     cache_mark: str | None = None
+    window: int = 1
 
     @property
     def failed(self) -> bool:
@@ -120,7 +122,7 @@ class RunRecord:
         return self.seconds + max((last - datetime.fromisoformat(self.resumed)).total_seconds(), 0)
 
     def _require_sound(self) -> None:
-        kinds = {"fingerprint": dict, "statuses": dict, "incomplete": list, "seconds": (int, float)}
+        kinds = {"fingerprint": dict, "statuses": dict, "incomplete": list, "seconds": (int, float), "window": int}
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind):  # type: ignore[arg-type]
                 raise TypeError(f"{name} is of another type")

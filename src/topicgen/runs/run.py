@@ -55,29 +55,30 @@ class Run:
         """Number of rows by status, those of earlier writers included."""
         return self.kept.statuses + self._statuses
 
-    def resume(self, record: RunRecord, ends: Iterable[int]) -> None:
-        """Goes on with an earlier record and its rows, up to the last of the numbers of rows in ``ends``."""
+    def resume(self, record: RunRecord, ends: Callable[[int], Iterable[int]]) -> None:
+        """Goes on with an earlier record and its rows, up to the last end of a window."""
         self.record = record
         self.standing = "finished" if record.state == "finished" else "resumed"
         if self.standing == "resumed":
             if record.state == "running":  # it was killed
                 record.seconds = record.seconds_until(last_write(self._paths.lines))
-            self.kept = kept_rows(self._paths.lines, ends)
+            self.kept = kept_rows(self._paths.lines, ends(record.window))
         elif self._paths.lines != self._paths.target:  # killed between its end and this
             self._paths.lines.unlink(missing_ok=True)
 
-    def begin(self, model: str, quarantine: str, cache_mark: str | None) -> None:
+    def begin(self, model: str, quarantine: str, window: int, cache_mark: str | None) -> None:
         """Gives up what is not kept, and records that the run is on.
 
         Args:
             model: The model as the user named it.
             quarantine: Where bad rows go.
+            window: Documents of the largest windows; a resumed run keeps to its own.
             cache_mark: Up to where the run sees the cache of topics; a resumed run has its own already.
         """
         record, time_now = self.record, now()
         record.model, record.quarantine = model, quarantine
         if self.standing == "new":
-            record.started, record.cache_mark = time_now, cache_mark
+            record.started, record.window, record.cache_mark = time_now, window, cache_mark
         record.state, record.process, record.error, record.ended = "running", os.getpid(), None, None
         record.resumed, record.resumed_documents = time_now, self.kept.documents
         self._output = open_lines(self.name, self._paths.lines)
@@ -141,7 +142,7 @@ def open_run(
     name: str,
     settings: WriterSettings,
     identify: Callable[[], Fingerprint],
-    ends: Iterable[int],
+    ends: Callable[[int], Iterable[int]],
     *,
     force: bool = False,
 ) -> Iterator[Run]:
@@ -151,7 +152,7 @@ def open_run(
         name: The output as the user named it.
         settings: How topics are written.
         identify: Gives the fingerprint; called after the cheaper checks.
-        ends: Increasing numbers of documents after which a run may be resumed.
+        ends: Largest window -> increasing numbers of documents after which a run may be resumed.
         force: Whether to start anew, whatever there is.
 
     Raises:
