@@ -61,9 +61,11 @@ fmt: $(DEV)/ready
 fuzz: $(DEV)/ready
 	HYPOTHESIS_PROFILE=fuzz $(DEV)/bin/python -m pytest tests/test_reader_properties.py tests/test_phrase.py
 
-# Training runs killed at 20 random moments in all; each ends with the bytes of an uninterrupted run.
+# Training runs killed at 20 random moments, generate runs at 200 and before each change of a file; each ends with the
+# bytes of an uninterrupted run. A full disk, and a million documents in the memory of ten thousand.
 torture: $(DEV)/ready
-	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest tests/training/test_interruption.py -k kill
+	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -rP tests/training/test_interruption.py tests/runs/test_kills.py \
+	tests/runs/test_full_disk.py tests/runs/test_memory.py -k "kill or disk or million"
 
 # A server is told to stop under load 50 times; every request that was sent before has its answer.
 torture-serve: $(DEV)/ready

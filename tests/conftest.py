@@ -14,6 +14,7 @@ from served import chat_folder, real_server
 
 from topicgen import TopicGenerator
 from topicgen.models import ModelFolder, find_model
+from topicgen.topic_cache import FILE_NAME
 
 _SHARED = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]}
 
@@ -66,6 +67,8 @@ def exact(cache: Path) -> TopicGenerator:
 
 
 @pytest.fixture
-def command(generator: TopicGenerator, tmp_path: Path) -> Command:
-    """The command line in a folder of its own; the model's cache is warm."""
+def command(generator: TopicGenerator, tmp_path: Path, cache: Path) -> Command:
+    """The command line in a folder of its own; the model's cache is warm, that of topics empty."""
+    for file in cache.glob(f"{FILE_NAME}*"):
+        file.unlink()
     return Command(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import topicgen
 
 ORDER = """
-version errors extras html records config cache
+version errors extras html records config cache digests locks
 quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs staging parquet_output terminal writer
 prompt passages adapters models phrase merging chat
@@ -16,8 +16,9 @@ engines.base engines.ct2_weights engines.ct2
 engines.packed_weights engines.packed_cache engines.packed_model engines.packed_search engines.packed
 engines.hf_plan engines.hf_batches engines.hf
 engines.vllm engines.openai engines
-generate progress job blocks manifest worker cluster scale scale_command metrics intervals phrases baselines
-embed named_embedders
+runs runs.fingerprint runs.record runs.rows runs.run runs.command
+topic_cache generate progress estimate job blocks manifest worker cluster scale scale_command
+metrics intervals phrases baselines embed named_embedders
 training training.settings training.examples training.rows training.prompts training.packing
 training.attention training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop

@@ -1,5 +1,6 @@
 """Folders that are replaced whole or not at all."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_without_commit_and_after_an_error_nothing_changes(tmp_path: Path) -> No
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "themes"
-    with locked(folder), pytest.raises(UserError, match="another process is writing it"), locked(folder):
+    with locked(folder), pytest.raises(UserError, match=f"process {os.getpid()} is writing it"), locked(folder):
         pass
     write(folder, "later")
     assert (folder / "data").read_text() == "later"

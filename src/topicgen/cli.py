@@ -19,6 +19,7 @@ from topicgen.errors import (
 )
 from topicgen.evaluation.command import add_evaluate
 from topicgen.export.command import add_export
+from topicgen.runs.command import add_runs
 from topicgen.scale_command import add_scaling, scaled_job
 from topicgen.serving.command import add_serve
 from topicgen.terminal import say
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"topicgen {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_generate(commands)
+    add_runs(commands, EPILOG)
     add_train(commands, EPILOG)
     add_evaluate(commands, EPILOG)
     add_themes(commands, EPILOG)
@@ -159,7 +161,13 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     add(
         "--quarantine", metavar="FILE", help="where bad rows go (default: OUTPUT.quarantine.jsonl, or quarantine.jsonl)"
     )
-    add("--force", action="store_true", help="overwrite an existing output")
+    add("--force", action="store_true", help="start anew: overwrite an output, also that of a run")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="write nothing; estimate documents, time and memory from a sample",
+    )
+    add("--no-cache", action="store_true", help="generate topics that the cache has too, and add none to it")
     add("-q", "--quiet", action="store_true", help="no progress bar, no notices")
     add("-v", "--verbose", action="store_true", help="say more on stderr")
     parser.set_defaults(run=run_generate)
@@ -209,13 +217,14 @@ def run_generate(args: argparse.Namespace) -> int:
         quarantine=args.quarantine,
         force=args.force,
         model=args.model,
+        cache=not args.no_cache,
         load_options={"engine": args.engine, "threads": args.threads, "precision": args.precision},
         say=(lambda _: None) if args.quiet else say,
         warn=say,
         verbose=args.verbose,
         progress=not args.quiet and sys.stderr.isatty(),
     )
-    return job.run()
+    return job.estimate() if args.dry_run else job.run()
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

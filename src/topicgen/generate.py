@@ -4,8 +4,9 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
-from itertools import islice
+from itertools import dropwhile, islice
 from typing import get_args
 
 from topicgen.config import LONG_CHARACTERS, GenerationSettings, require_one_of
@@ -17,6 +18,7 @@ from topicgen.passages import Passage, split_passages
 from topicgen.phrase import clean, distinct, fallback, support
 from topicgen.prompt import EncodedPrompt, PromptEncoder
 from topicgen.records import Document, RankedTopic, Status, Topic
+from topicgen.topic_cache import TopicCache
 
 SUPPORT_WEIGHT = 3.0  # nats of log-probability that full support by the document is worth
 DOUBTFUL_SCORE = 0.4
@@ -42,7 +44,12 @@ class TopicGenerator:
 
     @classmethod
     def load(
-        cls, model: str = "mini", *, engine: str = "auto", threads: int | None = None, precision: Precision = "auto"
+        cls,
+        model: str | ModelFolder = "mini",
+        *,
+        engine: str = "auto",
+        threads: int | None = None,
+        precision: Precision = "auto",
     ) -> "TopicGenerator":
         """Loads a model.
 
@@ -61,7 +68,10 @@ class TopicGenerator:
         require_one_of("precision", precision, get_args(Precision))
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, not {threads}")
-        folder = find_served(model) if engine == "openai" else find_model(model)
+        if isinstance(model, ModelFolder):
+            folder = model
+        else:
+            folder = find_served(model) if engine == "openai" else find_model(model)
         name = choose_engine(folder) if engine == "auto" else engine
         return cls(folder, ENGINES[name](folder, threads=threads, precision=precision))
 
@@ -81,22 +91,44 @@ class TopicGenerator:
         return [topic for topics in self.windows(_documents(documents), settings) for topic in topics]
 
     def windows(
-        self, documents: Iterable[Document], settings: GenerationSettings | None = None
+        self,
+        documents: Iterable[Document],
+        settings: GenerationSettings | None = None,
+        *,
+        done: int = 0,
+        cache: TopicCache | None = None,
     ) -> Iterator[list[Topic]]:
-        """As ``generate``, in lists that are ready together; holds no more than ``settings.window`` documents."""
+        """As ``generate``, in lists that are ready together; holds no more than ``settings.window`` documents.
+
+        Args:
+            documents: The documents that are not done.
+            settings: As for ``generate``.
+            done: Number of documents before them, one of ``window_ends``: the windows are those of a run over all.
+            cache: Topics of earlier runs, which are taken instead of being generated; it learns the others.
+        """
         settings = settings or GenerationSettings()
         source = iter(documents)
-        largest = settings.window or self.engine.window
-        size = min(FIRST_WINDOW, largest)
-        failure = None
-        while failure is None:
-            window, failure = _read_window(source, size)
-            if window:
-                yield self._window(window, settings)
-            elif failure is None:
-                return
-            size = min(2 * size, largest)
-        raise failure
+        start = done
+        for end in dropwhile(lambda end: end <= done, window_ends(self.window(settings))):
+            while start < end:  # a window of long documents ends early, and others follow up to its end
+                window, failure = _read_window(source, end - start)
+                if window and cache is not None:
+                    yield cache.topics(window, partial(self._window, settings=settings))
+                elif window:
+                    yield self._window(window, settings)
+                if failure is not None:
+                    raise failure
+                if not window:
+                    return
+                start += len(window)
+
+    def window(self, settings: GenerationSettings) -> int:
+        """Number of documents of the largest windows."""
+        return settings.window or self.engine.window
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedPrompt]:
+        """The prompts of texts, as the engine gets them."""
+        return self._encoder.encode(texts)
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
         prompts = self._encoder.encode([document.text for document in documents])
@@ -189,6 +221,15 @@ class TopicGenerator:
         if not ranked:
             ranked = [RankedTopic(fallback(text), scores[0])]
         return [ranked[i] for i in distinct([r.topic for r in ranked], settings.topics)]
+
+
+def window_ends(largest: int) -> Iterator[int]:
+    """Numbers of documents after which a window ends, where the input does not end earlier."""
+    end, size = 0, min(FIRST_WINDOW, largest)
+    while True:
+        end += size
+        yield end
+        size = min(2 * size, largest)
 
 
 def choose_engine(model: ModelFolder) -> str:

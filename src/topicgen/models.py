@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from topicgen.adapters import Adapter, is_adapter, read_object, unsafe_instead
+from topicgen.digests import file_digest
 from topicgen.errors import UserError
 from topicgen.prompt import PROMPT_FILE, Prompt
 
@@ -117,7 +118,7 @@ class WeightsFolder:
     @cached_property
     def weights_digest(self) -> str:
         """SHA-256 over the weight files."""
-        return _digest(_file_digests(self.weights))
+        return _digest(map(file_digest, self.weights))
 
     @cached_property
     def digest(self) -> str:
@@ -125,7 +126,7 @@ class WeightsFolder:
         texts = [
             file for name in ("config.json", "tokenizer.json", PROMPT_FILE) if (file := self.path / name).is_file()
         ]
-        return _digest([*_file_digests(texts), bytes.fromhex(self.weights_digest)])
+        return _digest([*map(file_digest, texts), bytes.fromhex(self.weights_digest)])
 
 
 class ModelFolder(WeightsFolder):
@@ -157,7 +158,7 @@ class ModelFolder(WeightsFolder):
         """SHA-256 over the weight files, the adapter included."""
         if not self.adapter or not self.base:
             return super().weights_digest
-        return _digest([bytes.fromhex(self.base.weights_digest), *_file_digests(self.adapter.files)])
+        return _digest([bytes.fromhex(self.base.weights_digest), *map(file_digest, self.adapter.files)])
 
 
 class ServedModel(ModelFolder):
@@ -194,12 +195,6 @@ class ServedModel(ModelFolder):
 
 def _digest(parts: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(parts)).hexdigest()
-
-
-def _file_digests(paths: Iterable[Path]) -> Iterable[bytes]:
-    for path in paths:
-        with path.open("rb") as stream:
-            yield hashlib.file_digest(stream, "sha256").digest()
 
 
 def _base_of(adapter: Adapter) -> WeightsFolder:

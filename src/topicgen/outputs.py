@@ -40,15 +40,19 @@ class Output:
             self._failed = True
             raise UserError(f"{self.name}: cannot be written: {error.strerror or error}") from None
 
-    def start(self) -> None:
-        """Gives up what the output held before; until then, closing leaves an earlier file as it was."""
+    def start(self, keep: int = 0) -> None:
+        """Gives up what the output held before, but for its first ``keep`` bytes.
+
+        Until then, closing leaves an earlier file as it was.
+        """
         if self._started:
             return
         self._started = True
+        self._whole = keep
         if self.path is not None and self._target is None:
             with self.guard():
                 if stat.S_ISREG(os.fstat(self.stream.fileno()).st_mode):
-                    os.ftruncate(self.stream.fileno(), 0)
+                    os.ftruncate(self.stream.fileno(), keep)
 
     def write(self, text: str) -> int:
         """Writes text; it may stay in a buffer until ``flush``."""
@@ -61,6 +65,12 @@ class Output:
             self.stream.flush()
             if self.path is not None:
                 self._whole = os.fstat(self.stream.fileno()).st_size
+
+    def sync(self) -> None:
+        """As ``flush``, and what is complete lasts through a power cut."""
+        self.flush()
+        with self.guard(), suppress(io.UnsupportedOperation):
+            os.fsync(self.stream.fileno())
 
     def restart(self) -> Path:
         """Starts an empty file in place of the one so far, whose path is returned; it is the caller's to delete."""
@@ -83,6 +93,10 @@ class Output:
                 self.flush()
             return
         try:
+            if self._target is not None and keep and self._started and not self._failed:
+                keep = False  # unless all of it reaches the disk
+                self.sync()
+                keep = True
             with self.guard():
                 self.stream.close()
         finally:
@@ -98,6 +112,7 @@ class Output:
         with self.guard():
             if keep and self._started and not (self._failed and not self._whole):
                 path.replace(self._target)
+                sync(self._target.parent)
             else:
                 path.unlink(missing_ok=True)
 
@@ -111,22 +126,62 @@ def standard_output(stdout: IO[str], errors: str) -> Output:
 
 def open_file(name: str, *, in_place: bool, binary: bool, force: bool) -> Output:
     """Opens a file for writing; raises UserError when that fails or, without ``force``, when it has content."""
+    path, regular = output_path(name)
+    if regular and not force:
+        refuse_content(name, path)
+    with writable(name):
+        # Moving a file onto a device would replace the device.
+        target = None if in_place or not regular else path
+        part = _sibling(target) if target else path
+        return Output(name, _open_stream(part, binary), part, target)
+
+
+def open_lines(name: str, path: Path) -> Output:
+    """Opens a text file that grows in place; what it holds is kept until ``Output.start``."""
+    with writable(name):
+        return Output(name, _open_stream(path, binary=False), path)
+
+
+def output_path(name: str) -> tuple[Path, bool]:
+    """Where an output lies, links followed, and whether it is a file, or will be, rather than a device or pipe.
+
+    Raises UserError for a folder, or where there is no folder to hold it.
+    """
     given = Path(name)
-    try:
+    with writable(name):
         path = given.resolve()
         mode = path.stat().st_mode if path.exists() else stat.S_IFREG
         if stat.S_ISDIR(mode):
             raise UserError(f"{name}: is a folder; name a file in it")
-        if stat.S_ISREG(mode) and not force and path.exists() and path.stat().st_size:
-            raise UserError(f"{name}: exists already; use --force to replace it, or another name")
         if not path.parent.is_dir():
             raise UserError(f"{name}: there is no folder {given.parent}; create it first")
-        # Moving a file onto a device would replace the device.
-        target = None if in_place or not stat.S_ISREG(mode) else path
-        part = _sibling(target) if target else path
-        return Output(name, _open_stream(part, binary), part, target)
+        return path, stat.S_ISREG(mode)
+
+
+def refuse_content(name: str, path: Path) -> None:
+    """Raises UserError when there is a file with content."""
+    with writable(name):
+        if path.exists() and path.stat().st_size:
+            raise UserError(f"{name}: exists already; use --force to replace it, or another name")
+
+
+@contextmanager
+def writable(name: str) -> Iterator[None]:
+    """Turns what the system raises for a place that cannot be written into a UserError."""
+    try:
+        yield
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{name}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
+
+
+def sync(path: Path) -> None:
+    """Makes a file, or the names in a folder, last through a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _open_stream(path: Path, binary: bool) -> IO[Any]:

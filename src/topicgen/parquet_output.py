@@ -55,10 +55,13 @@ class ParquetTopics:
 
     def write(self, topics: Iterable[Topic]) -> None:
         """Takes topics; row groups are written as they fill."""
+        self.write_rows(topic_row(topic, self._settings, self._kept) for topic in topics)
+
+    def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Takes rows with all fields; row groups are written as they fill."""
         if self._closed:
             raise ValueError("write to a closed writer")
-        for topic in topics:
-            row = topic_row(topic, self._settings, self._kept)
+        for row in rows:
             self._rows.append(row)
             self._size += sum(len(value) for value in row.values() if isinstance(value, (str, list, dict)))
             if len(self._rows) >= MAX_GROUP_ROWS or self._size >= MAX_GROUP_CHARACTERS:

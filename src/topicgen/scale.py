@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from topicgen import cluster
 from topicgen.blocks import Block, plan_blocks
 from topicgen.config import ScaleSettings, WriterSettings
 from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, UsageError
-from topicgen.job import GenerateJob
+from topicgen.job import Done, GenerateJob
 from topicgen.manifest import PartFolder
 from topicgen.models import ModelFolder, find_model
 from topicgen.progress import ProgressBar
@@ -38,16 +39,21 @@ class ScaledJob(GenerateJob):
             sources, blocks = plan_blocks(sources, self.reader, problems, self.scale.block)
             with PartFolder(str(self.output), self._header(sources, blocks, model), force=self.force) as folder:
                 seconds = self._complete(folder, sources, blocks, settings, model)
+                statuses = Counter[str]()
                 for part in folder.parts.values():
-                    self._statuses.update(part["statuses"])
+                    statuses.update(part["statuses"])
                     for row in part.get("problems", ()):
                         problems.quarantine(*row)
         finally:
             problems.close()
             for line in problems.summary():
                 self.warn(line)
-        self._report(seconds)
-        return EXIT_INCOMPLETE if problems.failed or self._statuses["failed"] else EXIT_OK
+        self._report(Done(statuses, 0, 0, seconds))
+        return EXIT_INCOMPLETE if problems.failed or statuses["failed"] else EXIT_OK
+
+    def estimate(self) -> int:
+        """Raises UsageError: how fast a cluster is cannot be told from this machine."""
+        raise UsageError("--dry-run estimates a run on this machine: leave --engine ray out")
 
     def _part_settings(self) -> WriterSettings:
         if self.output is None:

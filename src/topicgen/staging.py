@@ -1,14 +1,14 @@
 """A folder's name in, a locked empty folder to fill out, which takes the name whole or not at all."""
 
-import fcntl
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from topicgen.errors import UserError
+from topicgen.locks import exclusive
+from topicgen.outputs import sync
 
 
 @contextmanager
@@ -18,20 +18,16 @@ def locked(folder: Path) -> Iterator[Path]:
     Raises:
         UserError: When another process is writing it, or nothing can be written beside it.
     """
-    try:
-        folder = folder.resolve()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(folder)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-    try:
+    with ExitStack() as held:
+        try:
+            folder = folder.resolve()
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(exclusive(_beside(folder, "lock"), str(folder)))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
         with _told(folder):
             _mend(folder)
         yield folder
-    finally:
-        with suppress(OSError):
-            _beside(folder, "lock").unlink()  # while it is held: see _acquire
-        os.close(lock)
 
 
 @contextmanager
@@ -55,7 +51,7 @@ def staged(folder: Path, own: Collection[str]) -> Iterator[tuple[Path, Callable[
     def commit() -> None:
         with _told(folder):
             for file in [path for path in staging.rglob("*") if path.is_file()]:
-                _sync(file)
+                sync(file)
             _swap(staging, folder, own)
 
     try:
@@ -80,27 +76,6 @@ def _beside(folder: Path, ending: str) -> Path:
     return folder.with_name(f".{folder.name}.{ending}")
 
 
-def _acquire(folder: Path) -> int:
-    """A descriptor that holds the lock.
-
-    The file is deleted while it is held, so one that was opened before and locked after may be a file without a name,
-    which keeps nobody out: then again.
-    """
-    path = _beside(folder, "lock")
-    while True:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(lock).st_ino == path.stat().st_ino:
-                return lock
-        except BlockingIOError:
-            os.close(lock)
-            raise UserError(f"{folder}: another process is writing it; try again when it has ended") from None
-        except FileNotFoundError:
-            pass
-        os.close(lock)
-
-
 def _swap(staging: Path, folder: Path, own: Collection[str]) -> None:
     old = _beside(folder, "old")
     if folder.exists():
@@ -111,7 +86,7 @@ def _swap(staging: Path, folder: Path, own: Collection[str]) -> None:
         if old.exists():
             old.rename(folder)
         raise
-    _sync(folder.parent)
+    sync(folder.parent)
     _clear(old, folder, own)
 
 
@@ -140,13 +115,3 @@ def _escaped(name: str) -> str:
     import glob
 
     return glob.escape(name)
-
-
-def _sync(path: Path) -> None:
-    """Makes a file, or the names in a folder, last through a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot
-            os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -105,6 +105,21 @@ def open_writer(
     return Writer(_sink(output, settings), output)
 
 
+def write_table(name: str, settings: WriterSettings, rows: Iterable[dict[str, Any]]) -> None:
+    """Writes a CSV or Parquet file from rows with all fields; it appears, in place of an earlier one, when it is whole.
+
+    Raises UserError when it cannot be written; an earlier file is then as it was.
+    """
+    binary = settings.output_format == "parquet"
+    output = open_file(name, in_place=False, binary=binary, force=True)
+    sink = ParquetTopics(output, settings) if binary else CsvTopics(output, settings)
+    try:
+        sink.write_rows(rows)
+        output.start()  # what was not started is dropped at the end
+    finally:
+        sink.close()
+
+
 def _sink(output: Output, settings: WriterSettings) -> TopicSink:
     if settings.output_format == "table":
         return TerminalTable(output)
@@ -152,11 +167,14 @@ class CsvTopics:
         self._csv.writerow([self._cell(name) for name in field_names(settings)])
 
     def write(self, topics: Iterable[Topic]) -> None:
-        """Writes topics, in order."""
+        """Writes topics, in order; each row is handed to the system at once."""
         for topic in topics:
-            row = topic_row(topic, self._settings, self._kept)
-            self._csv.writerow([self._cell(value) for value in row.values()])
+            self.write_rows([topic_row(topic, self._settings, self._kept)])
             self._output.flush()
+
+    def write_rows(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Writes rows with all fields, in order."""
+        self._csv.writerows([self._cell(value) for value in row.values()] for row in rows)
 
     def close(self) -> None:
         """Closes the file and moves it into its place."""
