@@ -57,10 +57,10 @@ class GenerateJob:
             with open_writer(self.output, settings, force=self.force, inputs=self.inputs) as writer:
                 generator = TopicGenerator.load(self.model, **self.load_options)
                 writer.write([])  # only now that all is loaded is an earlier output given up
-                if self.load_options["engine"] == "auto" and (self.verbose or is_large(generator.model)):
-                    self.say(describe_choice(generator.model, generator.engine))
                 if self.verbose:
                     self.say(f"model {generator.model.name}, engine {generator.engine.name}, {self.load_options}")
+                if self.load_options["engine"] == "auto" and (self.verbose or is_large(generator.model)):
+                    self.say(describe_choice(generator.model, generator.engine))
                 began = time.monotonic()
                 with ProgressBar(self.progress, self._counter()) as bar:
                     shared = self.output is None and sys.stdout.isatty()
