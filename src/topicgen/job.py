@@ -169,10 +169,10 @@ class GenerateJob:
     def _load(self, model: ModelFolder, stack: ExitStack) -> tuple[TopicGenerator, TopicCache | None]:
         """Loads the model, and opens the cache of its topics until the stack is left."""
         generator = TopicGenerator.load(model, **self.load_options)
-        if self.load_options["engine"] == "auto" and (self.verbose or is_large(model)):
-            self.say(describe_choice(model, generator.engine))
         if self.verbose:
             self.say(f"model {generator.model.name}, engine {generator.engine.name}, {self.load_options}")
+        if self.load_options["engine"] == "auto" and (self.verbose or is_large(model)):
+            self.say(describe_choice(model, generator.engine))
         if not self.cache or self.generation.temperature > 0:  # a sampled topic is no fact about its text
             return generator, None
         scope = topic_scope(self._identity(model), self.generation)

@@ -44,7 +44,7 @@ def inputs(mini: ModelFolder) -> list[tuple[int, ...]]:
 
 @pytest.fixture(scope="module")
 def few(inputs: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    return inputs[:24]
+    return inputs[:12]
 
 
 def ids(found: list[list[Completion]]) -> list[tuple[int, ...]]:
@@ -67,7 +67,7 @@ def test_topics_and_probabilities_are_those_of_transformers(
 def test_beams_are_those_of_transformers(mini: ModelFolder, ours: PackedLlama, few: list[tuple[int, ...]]) -> None:
     settings = GenerationSettings(beams=4)
     mine, theirs = ours.generate(few, settings), HFEngine(mini, threads=1).generate(few, settings)
-    assert sum(a == b for a, b in zip(ids(mine), ids(theirs), strict=True)) >= 23
+    assert sum(a == b for a, b in zip(ids(mine), ids(theirs), strict=True)) >= 11
     for several, others in zip(mine, theirs, strict=True):
         scores = [completion.score for completion in several]
         assert len(several) == 4 and scores == sorted(scores, reverse=True)
@@ -105,13 +105,13 @@ def test_completion_is_no_longer_than_asked_for(ours: PackedLlama, few: list[tup
 
 def test_sampling_depends_on_the_seed_alone(ours: PackedLlama, few: list[tuple[int, ...]]) -> None:
     def sampled(seed: int, temperature: float = 1.0) -> list[tuple[int, ...]]:
-        return ids(ours.generate(few, GenerationSettings(temperature=temperature, seed=seed)))
+        return ids(ours.generate(few[:4], GenerationSettings(temperature=temperature, seed=seed)))
 
     before = torch.get_rng_state()
     first = sampled(1)
     torch.rand(3)
     assert sampled(1) == first != sampled(2)
-    assert sampled(1, 0.0001) == ids(ours.generate(few, GenerationSettings()))
+    assert sampled(1, 0.0001) == ids(ours.generate(few[:4], GenerationSettings()))
     torch.set_rng_state(before)
 
 
