@@ -65,7 +65,7 @@ def connected(address: str | None) -> Iterator[None]:
             )
         else:
             ray.init(address=address, **quiet)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001 - Ray raises the bare one when a process of it does not start in time
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         asked = f"--ray-address {address}" if address is not None else "a cluster on this machine"
         raise UserError(f"{asked}: no Ray cluster can be reached: {reason}") from None
