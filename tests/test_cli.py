@@ -51,7 +51,7 @@ def test_csv_columns_are_kept_in_parquet(command: Command) -> None:
     assert result.complaint.startswith("topicgen: 3 topics written to topics.parquet in ")
     assert result.complaint.endswith(", 1 empty")
     rows = pq.read_table(command.folder / "topics.parquet").to_pylist()
-    assert list(rows[0]) == [*FIELDS, "date"]
+    assert list(rows[0]) == [*TABLE_FIELDS, "date"]
     assert [(row["id"], row["date"]) for row in rows] == [("x1", "2024-05-01"), ("x2", "2024-05-02"), ("x3", "")]
     assert (rows[2]["topic"], rows[2]["score"], rows[2]["status"]) == ("", None, "empty")
     there = sorted(path.name for path in command.folder.iterdir())

@@ -7,7 +7,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 from ray.cluster_utils import Cluster
 
-MACHINE = {"num_cpus": 1, "object_store_memory": 100 << 20, "node_ip_address": "127.0.0.1"}
+MACHINE = {"num_cpus": 1, "object_store_memory": 100 << 20}
 
 
 def main() -> None:

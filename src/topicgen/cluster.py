@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from topicgen.worker import BlockWorker, Work
 
 MOST_THREADS = 4  # cores of one worker, where it may choose
 OBJECT_STORE_BYTES = 100 << 20  # of a cluster started here: only names of blocks travel
+CONNECT_SECONDS = 10
 PATIENCE = 2  # rounds in a row without a finished block
 
 
@@ -52,6 +54,7 @@ def connected(address: str | None) -> Iterator[None]:
     ray = require_ray()
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     try:
+        _require_answer(address, ray)
         if address is None:
             ray.init(
                 address="local",
@@ -62,13 +65,27 @@ def connected(address: str | None) -> Iterator[None]:
             )
         else:
             ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"--ray-address {address}: no Ray cluster can be reached: {reason}") from None
+    except Exception as error:  # noqa: BLE001 - Ray raises the bare one when a process of it does not start in time
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        asked = f"--ray-address {address}" if address is not None else "a cluster on this machine"
+        raise UserError(f"{asked}: no Ray cluster can be reached: {reason}") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str | None, ray: Any) -> None:
+    """Raises OSError or ValueError when nothing listens at ``host:port``: Ray itself would try for many minutes."""
+    if address is None or address == "auto" or "://" in address:
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise ValueError("it must be auto, or host:port of the first machine")
+    # Ray takes the loopback for this machine's address in its network.
+    place = ray.util.get_node_ip_address() if host in ("127.0.0.1", "localhost") else host
+    with socket.create_connection((place, int(port)), timeout=CONNECT_SECONDS):
+        pass
 
 
 def fitting_workers(settings: ScaleSettings, threads: int | None, model: ModelFolder) -> Workers:
