@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent
@@ -20,8 +21,9 @@ def executed(path: Path) -> nbformat.NotebookNode:
     commands = Path(sys.executable).parent  # of this environment, whether or not it is activated
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     notebook = nbformat.read(path, as_version=4)
-    kernel = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}, record_timing=False)
-    kernel.execute(env=environment)
+    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # no ports
+    here = {"metadata": {"path": str(FOLDER)}}
+    NotebookClient(notebook, kernel, timeout=600, resources=here, record_timing=False).execute(env=environment)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},

@@ -118,15 +118,16 @@ class Hub(BaseHTTPRequestHandler):
         else:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append((self.path, body, self.headers.get("Authorization", "")))
+        page = f"http://{self.headers['Host']}/someone/topics"
         if self.refuses:
             self._answer(self.refuses, {"error": "refused"})
         elif "/preupload/" in self.path:
             files = [{"path": f["path"], "uploadMode": "regular"} for f in json.loads(body)["files"]]
             self._answer(200, {"files": [file | {"shouldIgnore": False, "oid": None} for file in files]})
         elif "/commit/" in self.path:
-            self._answer(200, {"commitUrl": "https://hub/commit/1", "commitOid": "1", "success": True})
+            self._answer(200, {"commitUrl": f"{page}/commit/1", "commitOid": "1", "success": True})
         else:
-            self._answer(200, {"url": "https://hub/someone/topics", "name": "someone/topics"})
+            self._answer(200, {"url": page, "name": "someone/topics"})
 
     def _chunk(self) -> bytes:
         size = int(self.rfile.readline(), 16)
@@ -164,7 +165,7 @@ def test_a_push_makes_a_repository_and_one_commit(command: Command, hub: dict[st
     more = ["--public"] if public else []
     call = ("export", str(model), "--to", "hub", "--repo", "someone/topics", "-q", *more)
     result = command.run(*call, **hub)
-    assert (result.code, result.out) == (0, "https://hub/commit/1\n"), result.err
+    assert (result.code, result.out) == (0, f"{hub['HF_ENDPOINT']}/someone/topics/commit/1\n"), result.err
     made = json.loads(Hub.asked[0][1])
     assert (Hub.asked[0][0], made["name"], made["organization"]) == ("/api/repos/create", "topics", "someone")
     assert (made.get("private"), made.get("visibility")) in (
