@@ -3,12 +3,14 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 DATA ?= ../shared/data
+WORKERS ?= 2
 
 BASE := .venv
 DEV := .venv-dev
 UNSLOTH := .venv-unsloth
 
-.PHONY: demo test test-browser lint fmt fuzz torture bench-cpu quality venv-unsloth clean
+.PHONY: demo test test-browser test-dist lint fmt fuzz torture bench-cpu quality environments dist docker-proof \
+	venv-unsloth clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -31,8 +33,9 @@ $(UNSLOTH)/ready: pyproject.toml constraints-unsloth.txt
 demo: $(BASE)/ready
 	$(BASE)/bin/topicgen generate data/input.txt --format table
 
+# A file's tests stay in one worker, where they share models; WORKERS=0 is one process.
 test: $(DEV)/ready
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # Debian's chromium is installed when it is missing and this is root; without it the tests are skipped.
 test-browser: $(DEV)/ready
@@ -53,9 +56,9 @@ fmt: $(DEV)/ready
 fuzz: $(DEV)/ready
 	HYPOTHESIS_PROFILE=fuzz $(DEV)/bin/python -m pytest tests/test_reader_properties.py tests/test_phrase.py
 
-# Training runs killed at 20 random moments in all; each ends with the bytes of an uninterrupted run.
+# The tests that try more than usual: training and saving killed at many moments, hundreds of abstracts, large pages.
 torture: $(DEV)/ready
-	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest tests/training/test_interruption.py -k kill
+	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -m torture
 
 # Speed of the CPU engine beside transformers, in one run; DATA may hold topics.parquet, else data/input.txt is used.
 bench-cpu: $(DEV)/ready
@@ -64,6 +67,25 @@ bench-cpu: $(DEV)/ready
 # The quality table of the README: baselines, mini and the published predictions on the same rows.
 quality: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/quality.py --data $(DATA)
+
+# requirements.txt and environment.yml from pyproject.toml.
+environments: $(DEV)/ready
+	$(DEV)/bin/python scripts/environments.py
+
+# What is uploaded to PyPI.
+dist: $(DEV)/ready
+	rm -rf dist
+	$(DEV)/bin/python -m build --no-isolation
+	$(DEV)/bin/twine check --strict dist/*
+
+# The wheel in an empty environment, with its libraries from the package index.
+test-dist: $(DEV)/ready
+	TOPICGEN_INSTALL=1 $(DEV)/bin/python -m pytest tests/test_distributions.py
+
+# The Dockerfile's steps and command in clean Debian trees, without Docker; needs root. TARGET=cuda for the other image.
+docker-proof: $(DEV)/ready
+	@command -v debootstrap >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends debootstrap)
+	$(DEV)/bin/python docker/proof.py --target $(or $(TARGET),cpu)
 
 # For `topicgen train --backend unsloth`, on Linux with an NVIDIA GPU.
 venv-unsloth: $(UNSLOTH)/ready
