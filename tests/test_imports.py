@@ -23,10 +23,15 @@ evaluation.comparison evaluation.page_data evaluation.page evaluation.output eva
 evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command
 themes themes.records themes.dates themes.collection
 themes.terms themes.space themes.duplicates themes.dendrogram themes.grouping themes.layout themes.naming
-themes.documents themes.centroids themes.state themes.positions themes.births themes.registry themes.updates
+themes.documents themes.centroids themes.state themes.positions themes.births themes.registry themes.founding
+themes.updates
 themes.corrections themes.trends themes.files themes.staging
 themes.page_folder themes.page_data themes.page themes.report_markdown themes.report
 themes.job themes.correcting themes.command
+serving serving.settings serving.failures serving.metrics serving.schemas serving.security serving.admission
+serving.batching serving.grouping serving.service serving.bodies serving.spool serving.streaming serving.topics
+serving.themes serving.completions serving.status serving.documentation serving.app serving.connections serving.server
+serving.command
 doctor cli __main__
 """.split()  # noqa: SIM905 - a list of words reads better
 

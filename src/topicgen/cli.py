@@ -19,6 +19,7 @@ from topicgen.errors import (
     UserError,
 )
 from topicgen.evaluation.command import add_evaluate
+from topicgen.serving.command import add_serve
 from topicgen.terminal import say
 from topicgen.themes.command import add_themes
 from topicgen.training.command import add_train
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands, EPILOG)
     add_evaluate(commands, EPILOG)
     add_themes(commands, EPILOG)
+    add_serve(commands, EPILOG)
     doctor = commands.add_parser("doctor", help="report versions, devices, models, caches and what is missing")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(run=run_doctor)

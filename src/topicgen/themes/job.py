@@ -1,15 +1,13 @@
 """One ``topicgen themes`` call: run files in, a themes folder and a table of themes out."""
 
-import datetime
 import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from topicgen.config import GenerationSettings, ReaderSettings
+from topicgen.config import ReaderSettings
 from topicgen.embed import load_embedder
 from topicgen.errors import UsageError, UserError
 from topicgen.extras import require
@@ -19,11 +17,9 @@ from topicgen.reader import Problems
 from topicgen.terminal import harmless
 from topicgen.themes.births import Namer
 from topicgen.themes.collection import Collection, CollectionColumns, read_collection
-from topicgen.themes.duplicates import merged_topics
 from topicgen.themes.files import FILES, theme_rows, write_files
+from topicgen.themes.founding import found_themes, namer
 from topicgen.themes.grouping import group
-from topicgen.themes.layout import layout
-from topicgen.themes.naming import names
 from topicgen.themes.registry import Registry
 from topicgen.themes.space import Space
 from topicgen.themes.staging import locked, staged
@@ -118,33 +114,17 @@ class ThemesJob:
         return collection
 
     def _namer(self) -> Namer:
-        if self.model is None:
-            return lambda groups: names(groups, None)
-        generator = TopicGenerator.load(self.model)
-        settings = GenerationSettings(deterministic=True)
-        return partial(names, write=lambda texts: [topic.topic for topic in generator.generate(texts, settings)])
+        return namer(None if self.model is None else TopicGenerator.load(self.model).generate)
 
     def _create(self, collection: Collection, name: Namer) -> Registry:
-        members = collection.members
-        topics = [member.topic for member in members]
-        topics = [topics[i] for i in merged_topics(topics)]
-        texts = [member.text for member in members]
-        embedder = load_embedder(self.embedder) if self.embedder else None
-        space = Space.fit(topics, texts, embedder=embedder)
-        vectors = space.encode(topics, texts)
-        grouping = group(vectors, themes=self.themes, granularity=self.granularity)
-        settings = {"themes": self.themes, "granularity": self.granularity, "model": self.model}
-        return Registry.create(
-            members,
-            space,
-            vectors,
-            grouping,
-            layout(vectors, grouping),
+        return found_themes(
+            collection.members,
             name,
-            settings={**settings, "embedder": self.embedder, "text": self.with_text},
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            themes=self.themes,
+            granularity=self.granularity,
+            embedder=load_embedder(self.embedder) if self.embedder else None,
+            settings={"model": self.model, "embedder": self.embedder, "text": self.with_text},
             inputs=self.inputs,
-            topics=topics,
         )
 
     def _forget_texts(self, registry: Registry) -> None:

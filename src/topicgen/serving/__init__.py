@@ -1,0 +1,1 @@
+"""``topicgen serve``: requests in, topics and themes out, over HTTP."""
