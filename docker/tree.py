@@ -43,7 +43,8 @@ class Tree:
         """Gives the tree /proc, devices and the host's resolver."""
         subprocess.run(["mount", "-t", "proc", "proc", str(self.inside("/proc"))], check=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "dev", str(self.inside("/dev"))], check=True)
-        self.inside("/dev/shm").mkdir(mode=0o1777)
+        self.inside("/dev/shm").mkdir()
+        self.inside("/dev/shm").chmod(0o1777)
         for name in DEVICES:
             self.inside(f"/dev/{name}").touch()
             self._bind(f"/dev/{name}", f"/dev/{name}")

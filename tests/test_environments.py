@@ -45,19 +45,19 @@ def test_the_environment_takes_the_same_libraries_on_a_python_that_the_package_a
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *_, python, pip, libraries = environment["dependencies"]
     assert pip == "pip"
-    assert python.split("=")[1] in tested_pythons()
+    assert python.split("=")[1] in pythons()
     named = [line.split()[1] for line in libraries["pip"]]
     assert named == ["constraints.txt", "requirements.txt", "."]
     assert all((ROOT / name).exists() for name in named)
 
 
-def tested_pythons() -> list[str]:
+def pythons() -> list[str]:
     return re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
 
 
 def test_the_pythons_of_the_classifiers_are_allowed_and_tested() -> None:
-    assert tested_pythons()[0] == PROJECT["requires-python"].removeprefix(">=")
-    assert WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"] == tested_pythons()
+    assert pythons()[0] == PROJECT["requires-python"].removeprefix(">=")
+    assert WORKFLOW["jobs"]["test"]["strategy"]["matrix"]["python"] == pythons()
 
 
 def test_the_workflow_runs_targets_that_exist_with_rights_to_read_only() -> None:
