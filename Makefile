@@ -9,8 +9,8 @@ BASE := .venv
 DEV := .venv-dev
 UNSLOTH := .venv-unsloth
 
-.PHONY: demo test test-browser test-dist lint fmt fuzz torture bench-cpu quality environments dist docker-proof \
-	venv-unsloth clean
+.PHONY: demo test test-browser test-dist lint fmt fuzz torture torture-serve bench-cpu bench-serve quality \
+	environments dist docker-proof venv-unsloth clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -60,9 +60,17 @@ fuzz: $(DEV)/ready
 torture: $(DEV)/ready
 	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -m torture
 
+# A server is told to stop under load 50 times; every request that was sent before has its answer.
+torture-serve: $(DEV)/ready
+	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest tests/serving/test_served_drain.py -k under_load
+
 # Speed of the CPU engine beside transformers, in one run; DATA may hold topics.parquet, else data/input.txt is used.
 bench-cpu: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/generate_cpu.py --data $(DATA)
+
+# The server with 1, 8 and 32 clients, beside the same documents without it.
+bench-serve: $(DEV)/ready
+	$(DEV)/bin/python benchmarks/serve.py --data $(DATA)
 
 # The quality table of the README: baselines, mini and the published predictions on the same rows.
 quality: $(DEV)/ready

@@ -63,6 +63,7 @@ def test_every_command_in_the_docs_parses(page: str, call: str) -> None:
         ("train", "training"),
         ("themes", "themes"),
         ("report", "themes"),
+        ("serve", "serving"),
     ],
 )
 def test_every_option_of_a_command_is_documented(command: str, name: str) -> None:
@@ -72,7 +73,7 @@ def test_every_option_of_a_command_is_documented(command: str, name: str) -> Non
     assert not undocumented
 
 
-@pytest.mark.parametrize("name", ["generate", "evaluation", "training", "themes"])
+@pytest.mark.parametrize("name", ["generate", "evaluation", "training", "themes", "serving"])
 def test_every_option_in_the_docs_exists(name: str) -> None:
     page = (ROOT / f"docs/{name}.md").read_text(encoding="utf-8")
     options = {o for parser in subcommands().values() for a in parser._actions for o in a.option_strings}

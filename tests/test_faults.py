@@ -39,6 +39,13 @@ COVERED = {
     44: "test_cli_process.py test_interrupted_run_keeps_whole_rows",
     45: "test_cli_process.py test_reader_that_leaves_early_ends_the_run_quietly",
     46: "test_cli.py test_formulas_are_escaped_on_request",
+    48: "serving/test_served_faults.py test_fault_48_",
+    49: "serving/test_served_faults.py test_fault_49_",
+    50: "serving/test_served_faults.py test_fault_50_",
+    51: "serving/test_served_faults.py test_fault_51_",
+    52: "serving/test_served_faults.py test_fault_52_",
+    53: "serving/test_served_faults.py test_fault_53_",
+    54: "serving/test_served_drain.py test_fault_54_",
 }
 
 

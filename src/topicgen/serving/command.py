@@ -68,15 +68,7 @@ def run_serve(args: argparse.Namespace) -> int:
     """``topicgen serve``."""
     for module in ("fastapi", "uvicorn", "prometheus_client", "fastapi_offline", "sklearn", "scipy", "threadpoolctl"):
         require(module, EXTRA)
-    settings = ServerSettings(
-        host=args.host,
-        port=args.port,
-        token=os.environ.get(TOKEN_VARIABLE) or None,
-        allowed_hosts=tuple(args.allowed_host),
-        deterministic=args.deterministic,
-        second_look=not args.no_second_look,
-        **{name: getattr(args, name) for name in LIMITS},
-    )
+    settings = settings_of(args)
     from topicgen.serving.server import listening, serve
 
     speak = (lambda _: None) if args.quiet else say
@@ -87,6 +79,19 @@ def run_serve(args: argparse.Namespace) -> int:
         serve(settings, bound, generators, lambda: speak(f"serving {', '.join(generators)} on {address}"))
     speak("stopped")
     return EXIT_OK
+
+
+def settings_of(args: argparse.Namespace) -> ServerSettings:
+    """The settings that the options and the environment ask for."""
+    return ServerSettings(
+        host=args.host,
+        port=args.port,
+        token=os.environ.get(TOKEN_VARIABLE) or None,
+        allowed_hosts=tuple(args.allowed_host),
+        deterministic=args.deterministic,
+        second_look=not args.no_second_look,
+        **{name: getattr(args, name) for name in LIMITS},
+    )
 
 
 def load(args: argparse.Namespace) -> "dict[str, TopicGenerator]":
