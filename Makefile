@@ -3,14 +3,15 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 DATA ?= ../shared/data
+WORKERS ?= 2
 
 BASE := .venv
 DEV := .venv-dev
 UNSLOTH := .venv-unsloth
 VLLM := .venv-vllm
 
-.PHONY: demo test test-browser lint fmt fuzz torture torture-serve bench-cpu bench-serve quality notebooks venv-unsloth \
-	venv-vllm clean
+.PHONY: demo test test-browser test-dist lint fmt fuzz torture torture-serve bench-cpu bench-serve quality notebooks \
+	environments dist docker-proof venv-unsloth venv-vllm clean
 
 # The base package only: no torch.
 $(BASE)/ready: pyproject.toml constraints.txt
@@ -39,8 +40,9 @@ $(VLLM)/ready: pyproject.toml constraints-vllm.txt
 demo: $(BASE)/ready
 	$(BASE)/bin/topicgen generate data/input.txt --format table
 
+# A file's tests stay in one worker, where they share models; WORKERS=0 is one process.
 test: $(DEV)/ready
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # Debian's chromium is installed when it is missing and this is root; without it the tests are skipped.
 test-browser: $(DEV)/ready
@@ -61,11 +63,12 @@ fmt: $(DEV)/ready
 fuzz: $(DEV)/ready
 	HYPOTHESIS_PROFILE=fuzz $(DEV)/bin/python -m pytest tests/test_reader_properties.py tests/test_phrase.py
 
-# Training runs killed at 20 random moments, generate runs at 200 and before each change of a file; each ends with the
-# bytes of an uninterrupted run. A full disk, and a million documents in the memory of ten thousand.
+# What the tests do a little of: training, saving and generate killed at hundreds of moments, each ending with the bytes of
+# an uninterrupted run; full disks; a million documents in the memory of ten thousand; hundreds of abstracts, large pages.
 torture: $(DEV)/ready
-	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -rP tests/training/test_interruption.py tests/runs/test_kills.py \
-	tests/runs/test_full_disk.py tests/runs/test_memory.py -k "kill or disk or million"
+	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -m torture
+	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -rP tests/runs/test_kills.py tests/runs/test_full_disk.py \
+	tests/runs/test_memory.py -k "kill or disk or million"
 
 # A server is told to stop under load 50 times; every request that was sent before has its answer.
 torture-serve: $(DEV)/ready
@@ -86,6 +89,24 @@ quality: $(DEV)/ready
 # Runs notebooks/topicgen.ipynb and saves its outputs.
 notebooks: $(DEV)/ready
 	$(DEV)/bin/python notebooks/run.py
+# requirements.txt and environment.yml from pyproject.toml.
+environments: $(DEV)/ready
+	$(DEV)/bin/python scripts/environments.py
+
+# What is uploaded to PyPI.
+dist: $(DEV)/ready
+	rm -rf dist
+	$(DEV)/bin/python -m build --no-isolation
+	$(DEV)/bin/twine check --strict dist/*
+
+# The wheel in an empty environment, with its libraries from the package index.
+test-dist: $(DEV)/ready
+	TOPICGEN_INSTALL=1 $(DEV)/bin/python -m pytest tests/test_distributions.py
+
+# The Dockerfile's steps and command in clean Debian trees, without Docker; needs root. TARGET=cuda for the other image.
+docker-proof: $(DEV)/ready
+	@command -v debootstrap >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends debootstrap)
+	$(DEV)/bin/python docker/proof.py --target $(or $(TARGET),cpu)
 
 # For `topicgen train --backend unsloth`, on Linux with an NVIDIA GPU.
 venv-unsloth: $(UNSLOTH)/ready

@@ -10,6 +10,8 @@ from topicgen.engines import Completion, CT2Engine
 from topicgen.models import ModelFolder
 from topicgen.prompt import PromptEncoder
 
+SOME = PASSAGES[16:34]  # two words to five sentences
+
 
 def prompts(model: ModelFolder, texts: Sequence[str] = PASSAGES) -> list[tuple[int, ...]]:
     encoder = PromptEncoder(model.prompt, model.tokenizer, model.context_tokens - 64)

@@ -27,7 +27,22 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than ten seconds; leave out with -m 'not slow'")
+    config.addinivalue_line("markers", "torture: tries more with TOPICGEN_TORTURE=1; make torture")
+    share_cores(config)
     config.addinivalue_line("markers", "browser: needs Playwright and Debian's chromium; skipped without them")
+
+
+def share_cores(config: pytest.Config) -> None:
+    """Gives each worker of pytest-xdist, and what it starts, cores of its own.
+
+    Threads that wait for a core that another worker has taken cost more than they compute.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is None or not hasattr(os, "sched_setaffinity"):
+        return
+    number = int(worker["workerid"].removeprefix("gw"))
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[number :: worker["workercount"]] or cores)
 
 
 @pytest.fixture

@@ -67,9 +67,9 @@ def test_standard_input_is_text(command: Command, notes: Path) -> None:
 
 
 def test_rows_are_the_same_in_each_run(command: Command) -> None:
-    command.write("passages.txt", "\n\n".join(PASSAGES))
+    command.write("passages.txt", "\n\n".join(PASSAGES[:20]))
     first = command.here("generate", "passages.txt")
-    assert len(first.rows) == len(PASSAGES)
+    assert len(first.rows) == 20
     assert command.here("generate", "passages.txt", "--no-cache").out == first.out
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command
+from commands import PATIENCE, Command
 
 from topicgen.errors import EXIT_FAILURE, EXIT_USAGE
 from topicgen.generate import TopicGenerator
@@ -157,7 +157,7 @@ def test_closed_streams_are_no_reason_for_a_traceback(
     place: Command, stream: int, line: str, code: int, said: str
 ) -> None:
     process = place.start(*line.split(), preexec_fn=closed(stream))
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err.decode()) == (code, said)
 
 
@@ -165,7 +165,7 @@ def test_closed_streams_are_no_reason_for_a_traceback(
 def test_full_disk_behind_standard_output_is_one_line(place: Command, line: str) -> None:
     with Path("/dev/full").open("wb") as full:
         process = place.start(*line.split(), stdout=full)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == FAILURE
     [said] = err.decode().splitlines()
     assert said.startswith("topicgen: standard output: ")

@@ -11,7 +11,8 @@ from topicgen.cli import build_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "mini/README.md"]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "RELEASING.md", "mini/README.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
 def subcommands() -> dict[str, ArgumentParser]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from contrast import CONTRAST
+from effort import in_torture_only
 from themes.folders import HOSTILE, make_folder
 
 from topicgen.themes.report import write_report
@@ -358,7 +359,8 @@ def test_very_small_collections_open(page: Any, tmp_path: Path, documents: int) 
     assert page.locator("#card").is_visible() == (documents > 0)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
+@in_torture_only
 def test_hundred_thousand_documents_open_and_answer_quickly(page: Any, tmp_path: Path) -> None:
     report = write_report(make_folder(tmp_path / "large", 100_000, themes=18))
     assert report.stat().st_size < 40_000_000

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from completions import best, prompts
+from completions import SOME, best, prompts
 from hypothesis import given
 from hypothesis import strategies as st
 from passages import PASSAGES
@@ -19,7 +19,7 @@ from topicgen.prompt import PromptEncoder
 
 @pytest.fixture(scope="module")
 def inputs(exact: TopicGenerator) -> list[tuple[int, ...]]:
-    return prompts(exact.model)
+    return prompts(exact.model, SOME)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_float32_topics_do_not_depend_on_threads(
 
 
 def test_int8_topics_are_the_same_in_every_run(generator: TopicGenerator) -> None:
-    inputs = prompts(generator.model)
+    inputs = prompts(generator.model, SOME)
     assert best(generator.engine, inputs) == best(CT2Engine(generator.model), inputs)
 
 
@@ -67,7 +67,7 @@ def test_score_is_the_same_with_and_without_the_probability_of_each_token(
 
 
 def test_completion_is_no_longer_than_asked_for(generator: TopicGenerator) -> None:
-    inputs = prompts(generator.model)
+    inputs = prompts(generator.model, SOME)
     cut = best(generator.engine, inputs, max_topic_tokens=2)
     assert all(1 <= len(c.ids) <= 2 for c in cut)
     assert any(not c.finished and len(c.logprobs) == 2 for c in cut)
@@ -76,7 +76,7 @@ def test_completion_is_no_longer_than_asked_for(generator: TopicGenerator) -> No
 
 
 def test_score_is_the_geometric_mean_of_probabilities(generator: TopicGenerator) -> None:
-    for completion in best(generator.engine, prompts(generator.model)):
+    for completion in best(generator.engine, prompts(generator.model, SOME)):
         assert len(completion.logprobs) == len(completion.ids) + completion.finished
         assert all(logprob <= 0 for logprob in completion.logprobs)
         assert 0 < completion.score <= 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from completions import best, prompts
+from effort import effort
 from models import tiny_llama
 from passages import PASSAGES
 
@@ -15,7 +16,7 @@ from topicgen.models import ModelFolder, find_model
 from topicgen.phrase import clean
 
 ABSTRACTS = Path(__file__).parents[3] / "shared" / "data" / "topics.parquet"
-ABSTRACTS_READ = 200
+ABSTRACTS_READ = effort(16, torture=200)
 
 
 def with_transformers(model: ModelFolder, inputs: Sequence[Sequence[int]], batch: int = 8) -> list[Completion]:
@@ -69,7 +70,7 @@ def test_float32_equals_transformers_token_by_token(exact: TopicGenerator) -> No
             assert one.score == pytest.approx(other.score, abs=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.torture
 @pytest.mark.skipif(not ABSTRACTS.exists(), reason=f"needs {ABSTRACTS}")
 def test_float32_topics_of_abstracts_equal_those_of_transformers(exact: TopicGenerator) -> None:
     import pyarrow.parquet as pq

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import PATIENCE
 from models import MINI, copy_of_mini, replace, tiny_llama
 from safetensors import deserialize
 from safetensors.numpy import load_file, save_file
@@ -118,7 +119,7 @@ def test_processes_that_build_at_once_all_succeed(tiny: Path, own_cache: Path) -
         assert process.stdin is not None
         process.stdin.close()
         process.stdin = None
-    printed = [process.communicate(timeout=60)[0].strip() for process in started]
+    printed = [process.communicate(timeout=PATIENCE)[0].strip() for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
     assert set(printed) == {topic(tiny)}
     assert len(list(own_cache.iterdir())) == 1

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import Command
+from commands import PATIENCE, Command
 
 ROWS = [
     {
@@ -132,7 +132,7 @@ def test_options_that_would_be_ignored_are_refused(command: Command, labelled: s
 def test_a_reader_that_leaves_early_loses_no_file(command: Command, labelled: str) -> None:
     argv = command.argv("evaluate", labelled, "--system-column", "old", "--samples", "100", "-o", "found")
     pipe = f"{shlex.join(argv)} | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", pipe], cwd=command.folder, capture_output=True, timeout=60)
+    done = subprocess.run(["bash", "-c", pipe], cwd=command.folder, capture_output=True, timeout=PATIENCE)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
     assert json.loads((command.folder / "found/metrics.json").read_text())["documents"] == 3
 

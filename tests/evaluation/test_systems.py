@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from passages import PASSAGES as TEXTS
+from passages import PASSAGES
 
 from topicgen import GenerationSettings, TopicGenerator
 from topicgen.engines.base import Completion
 from topicgen.evaluation.systems import failures, reference_systems, run_model, stable_shares, write_topics
 from topicgen.records import Example
 
+TEXTS = PASSAGES[:12]  # of many lengths
 ALONE = GenerationSettings(deterministic=True)
 
 
@@ -19,8 +20,8 @@ def test_deterministic_topics_do_not_depend_on_order_or_batches(generator: Topic
 
 
 def test_deterministic_topics_do_not_depend_on_the_number_of_threads(generator: TopicGenerator) -> None:
-    one = TopicGenerator.load("mini", threads=1)
-    assert write_topics(one, TEXTS[:12], ALONE) == write_topics(generator, TEXTS[:12], ALONE)
+    three = TopicGenerator.load("mini", threads=3)
+    assert write_topics(three, TEXTS, ALONE) == write_topics(generator, TEXTS, ALONE)
 
 
 def test_a_topic_that_changes_lowers_the_share(generator: TopicGenerator) -> None:

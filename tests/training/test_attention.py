@@ -14,12 +14,9 @@ from topicgen.training.settings import TrainingSettings
 def visible(one: Pack, kept_only: bool) -> torch.Tensor:
     """(queries, keys) bool, by the definition: the prefix and one's own document, up to one's own position."""
     rows = one.kept if kept_only else torch.arange(len(one.ids))
-    result = torch.zeros(len(rows), len(one.ids), dtype=torch.bool)
-    for q, row in enumerate(rows.tolist()):
-        for k in range(len(one.ids)):
-            same = one.documents[row] == one.documents[k] or k < one.prefix
-            result[q, k] = same and one.positions[row] >= one.positions[k]
-    return result
+    keys = torch.arange(len(one.ids))
+    same = (one.documents[rows, None] == one.documents) | (keys < one.prefix)
+    return same & (one.positions[rows, None] >= one.positions)
 
 
 def folded(seen: torch.Tensor, one: Pack, kept_only: bool) -> torch.Tensor:

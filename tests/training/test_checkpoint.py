@@ -1,12 +1,16 @@
 """Checkpoints that are cut off, changed, killed while they are written, or written to a full disk."""
 
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -24,20 +28,31 @@ from topicgen.training.checkpoint import (
     save_checkpoint,
 )
 
+# Forks for each number that it reads, so that torch is imported once; the fork saves until it is killed.
 SAVER = """
-import sys
+import os, sys
 from pathlib import Path
 import torch
 from topicgen.training.checkpoint import TrainingState, prune, save_checkpoint
 
-folder, first = Path(sys.argv[1]), int(sys.argv[2])
-for step in range(first, first + 100_000):
-    # Each step is saved twice, so that kills also fall into replacing.
-    for turn in (0, 1):
-        weights = torch.full((40_000,), float(step), dtype=torch.float64)
-        save_checkpoint(folder, TrainingState(step, {"weights": weights}, {"step": step, "turn": turn}))
-    prune(folder, 2, ())
-    print(step, flush=True)
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+
+def save(first):
+    for step in range(first, first + 100_000):
+        # Each step is saved twice, so that kills also fall into replacing.
+        for turn in (0, 1):
+            weights = torch.full((40_000,), float(step), dtype=torch.float64)
+            save_checkpoint(folder, TrainingState(step, {"weights": weights}, {"step": step, "turn": turn}))
+        prune(folder, 2, ())
+        print(step, flush=True)
+
+for line in sys.stdin:
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        save(int(line))
+    os.wait()
+    print("killed", flush=True)
 """
 
 
@@ -233,6 +248,12 @@ def test_prune_does_not_count_damaged_checkpoints(tmp_path: Path) -> None:
 
 
 @pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 KiB; only root can mount one."""
     folder = tmp_path / "disk"
@@ -300,21 +321,24 @@ def test_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
         newest_checkpoint(tmp_path / "file", no_warning)
 
 
-@pytest.mark.slow
-def test_kill_at_any_moment_leaves_a_whole_newest_checkpoint(tmp_path: Path) -> None:
+def test_kill_at_any_moment_leaves_a_whole_newest_checkpoint(tmp_path: Path, stack: ExitStack) -> None:
     moments = random.Random(3407)
     done = torn = 0
+    command = [sys.executable, "-c", SAVER, str(tmp_path)]
+    process = stack.enter_context(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, bufsize=1))
+    stack.callback(process.kill)
+    assert process.stdin is not None
+    assert process.stdout is not None
     for _ in range(20):
-        command = [sys.executable, "-c", SAVER, str(tmp_path), str(done + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            for _ in range(moments.randint(1, 3)):
-                reported = int(process.stdout.readline())
-            # The kill falls somewhere into the saves that follow.
-            try:
-                process.wait(moments.uniform(0, 0.03))
-            except subprocess.TimeoutExpired:
-                process.kill()
+        process.stdin.write(f"{done + 1}\n")
+        saving = int(process.stdout.readline())
+        for _ in range(moments.randint(1, 3)):
+            reported = int(process.stdout.readline())
+        # The kill falls somewhere into the saves that follow.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(moments.uniform(0, 0.03))
+        os.kill(saving, signal.SIGKILL)
+        assert "killed\n" in iter(process.stdout.readline, "")
         torn += any(name.startswith(".") for name in names(tmp_path))
         found = newest_checkpoint(tmp_path, no_warning)
         assert found is not None

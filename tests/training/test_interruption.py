@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from commands import PATIENCE, Command, Result
+from effort import effort
 from models import tiny_llama
 from passages import PASSAGES
 
-KILLS = 20 if os.environ.get("TOPICGEN_TORTURE") == "1" else 3
+KILLS = effort(2, torture=20)
 SETTINGS = ["--max-steps", "60", "--per-device-train-batch-size", "4", "--gradient-accumulation-steps", "1"]
 SETTINGS += ["--max-length", "128", "--validation-fraction", "0.1", "--shown-topics", "0", "--lora-dropout", "0.1"]
 SETTINGS += ["--save-steps", "2", "--eval-steps", "10"]
@@ -88,6 +89,7 @@ def test_signals_leave_a_checkpoint_and_the_same_command_finishes(material: Path
     assert weights(material, "stopped") == uninterrupted
 
 
+@pytest.mark.torture
 def test_killed_runs_end_with_the_bytes_of_an_uninterrupted_one(material: Path, uninterrupted: bytes) -> None:
     moments = random.Random(30)
     kills = 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import PATIENCE
 
 from topicgen.errors import UserError
 from topicgen.training import trackers
@@ -48,7 +49,7 @@ def tracked(name: str, folder: Path, **environment: str) -> str:
         cwd=folder.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

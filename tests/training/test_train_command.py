@@ -28,7 +28,8 @@ def trained(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "my-model"
     call = ["train", str(labelled), "--base", "mini", "--output-dir", str(folder), "--text-column", "Body"]
     call += ["--max-steps", "12", "--validation-fraction", "0.1", "--test-fraction", "0.1", "--eval-steps", "6"]
-    assert main([*call, "--merge", str(folder.parent / "merged"), "--learning-rate", "2e-3"]) == 0
+    call += ["--per-device-train-batch-size", "8", "--gradient-accumulation-steps", "1", "--learning-rate", "4e-3"]
+    assert main([*call, "--merge", str(folder.parent / "merged")]) == 0
     return folder
 
 
@@ -102,7 +103,8 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, *call: str) -> str:
 def test_python_trains_too(labelled: Path, tmp_path: Path) -> None:
     from topicgen import TopicGenerator, UserError, train
 
-    folder = train(str(labelled), text_column="Body", output_dir=str(tmp_path / "out"), max_steps=1, shown_topics=0)
+    settings = {"max_steps": 1, "gradient_accumulation_steps": 1, "per_device_train_batch_size": 4, "shown_topics": 0}
+    folder = train(str(labelled), text_column="Body", output_dir=str(tmp_path / "out"), **settings)
     [topic] = TopicGenerator.load(str(folder)).generate([PASSAGES[0]])
     assert topic.topic
     with pytest.raises(UserError, match="no setting 'learning_rat'"):
