@@ -15,9 +15,9 @@ llama llama.compiled llama.arithmetic llama.fp8 llama.weights
 engines.base engines.ct2_weights engines.ct2
 engines.packed_weights engines.packed_cache engines.packed_model engines.packed_search engines.packed
 engines.hf_plan engines.hf_batches engines.hf
-engines.vllm engines.openai engines
+engines.vllm engines.openai engines engines.choice
 runs runs.fingerprint runs.record runs.rows runs.run runs.command
-topic_cache generate progress estimate job blocks manifest worker cluster scale scale_command
+topic_cache generate progress estimate job blocks manifest worker cluster scale scale_command generate_command
 metrics intervals phrases baselines embed named_embedders
 training training.settings training.examples training.rows training.prompts training.packing
 training.attention training.lora training.llama training.distributed training.memory training.sharing

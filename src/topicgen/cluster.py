@@ -11,9 +11,9 @@ from typing import Any
 
 from topicgen.blocks import Block
 from topicgen.config import ScaleSettings
+from topicgen.engines.choice import is_large
 from topicgen.errors import UserError
 from topicgen.extras import require
-from topicgen.generate import is_large
 from topicgen.models import ModelFolder
 from topicgen.worker import BlockWorker, Work
 

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from itertools import dropwhile, islice
 from typing import get_args
 
 from topicgen.config import LONG_CHARACTERS, GenerationSettings, require_one_of
 from topicgen.engines import ENGINES, Completion, Engine, Precision
+from topicgen.engines.choice import choose_engine
 from topicgen.errors import UsageError, UserError
 from topicgen.merging import merge_topics
 from topicgen.models import ModelFolder, find_model, find_served
@@ -23,7 +23,6 @@ from topicgen.topic_cache import TopicCache
 SUPPORT_WEIGHT = 3.0  # nats of log-probability that full support by the document is worth
 DOUBTFUL_SCORE = 0.4
 SECOND_LOOK_BEAMS = 4
-LARGE_BYTES = 2_000_000_000  # a billion parameters of 16 bits
 FIRST_WINDOW = 32  # small at first, so that topics appear at once
 WINDOW_CHARACTERS = 8_000_000  # a window ends here too, so that long documents do not fill the memory
 
@@ -230,34 +229,6 @@ def window_ends(largest: int) -> Iterator[int]:
         end += size
         yield end
         size = min(2 * size, largest)
-
-
-def choose_engine(model: ModelFolder) -> str:
-    """``hf`` for models that are slow on a CPU, or do not run there, where there is a GPU; else ``ct2``."""
-    return "hf" if is_large(model) and _has_gpu() else "ct2"
-
-
-def describe_choice(model: ModelFolder, engine: Engine) -> str:
-    """Which engine ``choose_engine`` took and why, on one line."""
-    size = f"{sum(file.stat().st_size for file in model.weights) / 2**30:.1f} GB of weights"
-    if engine.name == "hf":
-        why = f"{size} and a GPU"
-    else:
-        why = f"{size} and no GPU that PyTorch can use" if is_large(model) else f"{size} are fast on the CPU"
-    return f"engine {engine.name}: {why}; {engine.reason}"
-
-
-def is_large(model: ModelFolder) -> bool:
-    """Whether a model is slow on a CPU, or does not run there."""
-    return model.quantized or sum(file.stat().st_size for file in model.weights) > LARGE_BYTES
-
-
-def _has_gpu() -> bool:
-    if not all(find_spec(library) for library in ("torch", "transformers")):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def _read_window(source: Iterator[Document], size: int) -> tuple[list[Document], UserError | None]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from topicgen.cache import cache_folder
 from topicgen.config import GenerationSettings, OutputFormat, ReaderSettings, WriterSettings
+from topicgen.engines.choice import choose_engine, describe_choice, is_large
 from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, TerminatedError, UsageError
-from topicgen.generate import TopicGenerator, choose_engine, describe_choice, is_large, window_ends
+from topicgen.generate import TopicGenerator, window_ends
 from topicgen.models import ModelFolder, find_model, find_served
 from topicgen.outputs import output_path, refuse_input_as_output
 from topicgen.progress import ProgressBar

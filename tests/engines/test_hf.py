@@ -10,8 +10,8 @@ from models import copy_of_mini
 from passages import PASSAGES
 from safetensors.numpy import save_file
 
-from topicgen import GenerationSettings, TopicGenerator, UserError, generate
-from topicgen.engines import ENGINES, Completion, HFEngine
+from topicgen import GenerationSettings, TopicGenerator, UserError
+from topicgen.engines import ENGINES, Completion, HFEngine, choice
 from topicgen.engines.ct2_weights import _read_tensors
 from topicgen.engines.hf_batches import TransformersBatches
 from topicgen.models import ModelFolder, find_model
@@ -187,11 +187,11 @@ def test_loading_says_nothing(mini: ModelFolder, capfd: pytest.CaptureFixture[st
 def test_engine_is_chosen_by_the_machine_and_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool, large: bool, quantised: bool, engine: str
 ) -> None:
-    monkeypatch.setattr(generate, "_has_gpu", lambda: gpu)
-    monkeypatch.setattr(generate, "LARGE_BYTES", 0 if large else 10**12)
+    monkeypatch.setattr(choice, "_has_gpu", lambda: gpu)
+    monkeypatch.setattr(choice, "LARGE_BYTES", 0 if large else 10**12)
     kind = {"quant_method": "bitsandbytes"} if quantised else None
     model = find_model(str(copy_of_mini(tmp_path / "model", quantization_config=kind)))
-    assert generate.choose_engine(model) == engine
+    assert choice.choose_engine(model) == engine
 
 
 def test_engines_are_known_by_name() -> None:

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 
 from topicgen.config import GenerationSettings
 from topicgen.engines import ENGINES, Engine, Precision
+from topicgen.engines.choice import choose_engine
 from topicgen.errors import UserError
-from topicgen.generate import choose_engine
 from topicgen.models import ModelFolder
 from topicgen.phrase import clean
 from topicgen.prompt import Prompt, PromptEncoder
