@@ -8,8 +8,8 @@ from serving.servers import Server, served
 from topicgen import TopicGenerator
 
 STRICT = """
---max-documents 3 --max-theme-documents 8 --max-characters 500 --max-body-bytes 4000 --max-stream-bytes 60000
---header-seconds 1 --body-seconds 1 --queue-documents 8
+--max-documents 3 --max-theme-documents 8 --max-characters 500 --max-body-bytes 4000 --max-stream-bytes 12000000
+--header-seconds 1 --body-seconds 1 --stall-seconds 1 --queue-documents 8 --max-connections 60
 """.split()  # noqa: SIM905 - as on the command line
 TOKEN = "correct-horse-battery"
 

@@ -108,7 +108,7 @@ def post(path: str, body: bytes, length: int | None = None, kind: str = "applica
 
 
 def jsonl(documents: list[Any]) -> bytes:
-    return b"".join(json.dumps(document).encode() + b"\n" for document in documents)
+    return b"".join(json.dumps(document, ensure_ascii=False).encode() + b"\n" for document in documents)
 
 
 class Trickle(threading.Thread):

@@ -18,7 +18,7 @@ Text = Annotated[str, BeforeValidator(mended)]
 Identifier = Annotated[str, BeforeValidator(mended), Field(min_length=1, max_length=500)]
 ModelName = Annotated[
     Annotated[str, BeforeValidator(mended), Field(max_length=500)] | None,
-    Field(description="one of /v1/models; by default the first"),
+    Field(description="one of /v1/models; by default the first", examples=["mini"]),
 ]
 
 
