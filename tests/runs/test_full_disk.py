@@ -1,6 +1,5 @@
 """Runs on a disk that fills up: one line, whole rows, and the same command goes on when there is room."""
 
-import os
 import shutil
 import subprocess
 import sys
