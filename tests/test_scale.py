@@ -1,7 +1,6 @@
 """Runs over several machines: a real Ray cluster of processes here, and the command line in a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,11 +104,13 @@ def test_run_goes_on_where_it_was_and_nothing_is_computed_twice(command: Command
     assert [name for name in sorted(before) if before[name] != after[name]] == ["part-000001.parquet"]
     rows = [row for name in sorted(after) for row in pq.read_table(out / name).to_pylist()]
     assert [(row["position"], row["stars"]) for row in rows] == [(number + 1, number) for number in range(14)]
-    # All is done: no cluster is needed, and a run with other settings is refused.
-    hidden = os.environ | {"RAY_TMPDIR": "/nowhere"}
-    assert command.run("generate", *arguments, "--engine", "ray", **hidden).code == 0
-    refused = command.run("generate", *arguments, "--engine", "ray", "--topics", "2")
-    assert (refused.code, "holds a run with another settings" in refused.complaint) == (1, True)
+    # All is done: no cluster is started; and a run with other settings is refused.
+    third = scaled(command, *arguments)
+    assert (third.returncode, "3 of 3 blocks are done already" in third.stderr) == (0, True)
+    assert "worker" in second.stderr
+    assert "worker" not in third.stderr
+    refused = scaled(command, *arguments, "--topics", "2")
+    assert (refused.returncode, "holds a run with another settings" in refused.stderr) == (1, True)
 
 
 def test_cluster_that_is_not_there_is_one_line(command: Command, inputs: list[str]) -> None:

@@ -115,10 +115,20 @@ def test_sampling_depends_on_the_seed_alone(hf: HFEngine, inputs: list[tuple[int
 
 
 def test_long_document_is_read_as_far_as_there_is_room(exact: TopicGenerator, hf: HFEngine) -> None:
-    text = " ".join(PASSAGES * 5)
-    [ours], [theirs] = TopicGenerator(exact.model, hf).generate([text]), exact.generate([text])
+    text, settings = " ".join(PASSAGES * 5), GenerationSettings(max_passages=1)
+    [ours], [theirs] = TopicGenerator(exact.model, hf).generate([text], settings), exact.generate([text], settings)
     assert (ours.status, theirs.status) == ("truncated", "truncated")
     assert ours.topic and (GPU or ours.topic == theirs.topic)
+
+
+def test_long_document_has_the_topics_of_the_same_passages(exact: TopicGenerator, hf: HFEngine) -> None:
+    text = " ".join(PASSAGES * 2)
+    settings = GenerationSettings(topics=2, max_topic_tokens=4)
+    [ours], [theirs] = TopicGenerator(exact.model, hf).generate([text], settings), exact.generate([text], settings)
+    assert (ours.status, len(ours.topics)) == ("ok", 2)
+    assert len(ours.passages) > 1
+    if not GPU:
+        assert [p.topic for p in ours.passages] == [p.topic for p in theirs.passages]
 
 
 def test_no_prompts_give_no_completions(hf: HFEngine) -> None:
