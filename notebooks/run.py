@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import nbformat
@@ -21,9 +22,11 @@ def executed(path: Path) -> nbformat.NotebookNode:
     commands = Path(sys.executable).parent  # of this environment, whether or not it is activated
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
     notebook = nbformat.read(path, as_version=4)
-    kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # no ports
     here = {"metadata": {"path": str(FOLDER)}}
-    NotebookClient(notebook, kernel, timeout=600, resources=here, record_timing=False).execute(env=environment)
+    with tempfile.TemporaryDirectory(prefix="topicgen-") as sockets:  # files rather than ports
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        options = {"timeout": 600, "startup_timeout": 300, "resources": here, "record_timing": False}
+        NotebookClient(notebook, kernel, **options).execute(env=environment)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
