@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
@@ -86,15 +87,43 @@ def test_the_unpacked_wheel_runs_the_demo(wheel: Path, tmp_path: Path) -> None:
     assert all(json.loads(line)["topic"] for line in done.stdout.splitlines())
 
 
-@pytest.mark.skipif(os.environ.get("TOPICGEN_INSTALL") != "1", reason="installs from the package index: make test-dist")
+installs = pytest.mark.skipif(
+    os.environ.get("TOPICGEN_INSTALL") != "1", reason="installs from the package index: make test-dist"
+)
+
+
+def installed(folder: Path, wheel: Path, extra: str = "") -> Path:
+    """The programs of a new environment that holds the wheel and what it asks for."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin/pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt"]
+    subprocess.run([*pip, f"{wheel}{extra}"], check=True)
+    return folder / "bin"
+
+
+@installs
 def test_the_wheel_in_an_empty_environment_runs_the_demo_without_torch(wheel: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "empty")], check=True)
-    programs = tmp_path / "empty/bin"
-    install = [programs / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel]
-    subprocess.run(install, check=True)
+    programs = installed(tmp_path / "empty", wheel)
     done = subprocess.run(
         [programs / "topicgen", "generate", ROOT / "data/input.txt"], capture_output=True, text=True, check=True
     )
     assert len([json.loads(line)["topic"] for line in done.stdout.splitlines()]) > 5
-    installed = subprocess.check_output([programs / "pip", "list", "--format", "freeze"], text=True)
-    assert not {"torch", "transformers", "fastapi"} & {line.split("==")[0] for line in installed.splitlines()}
+    listed = subprocess.check_output([programs / "pip", "list", "--format", "freeze"], text=True)
+    assert not {"torch", "transformers", "fastapi"} & {line.split("==")[0] for line in listed.splitlines()}
+
+
+@installs
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_two_commands_lead_from_the_wheel_to_topics_over_http(wheel: Path, tmp_path: Path) -> None:
+    programs = installed(tmp_path / "empty", wheel, "[serve]")
+    command = [programs / "topicgen", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = next(line for line in process.stderr if "serving mini on" in line).split()[-1]
+        body = json.dumps({"documents": ["Bees make honey from the nectar of flowers."]}).encode()
+        asked = urllib.request.Request(f"{address}/v1/topics", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(asked) as answer:
+            assert json.load(answer)["topics"][0]["topic"]
+        with urllib.request.urlopen(f"{address}/docs") as page:
+            assert page.headers.get_content_type() == "text/html"
+        process.terminate()
+        assert process.wait() == 0
