@@ -68,7 +68,7 @@ fuzz: $(DEV)/ready
 torture: $(DEV)/ready
 	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -m torture
 	TOPICGEN_TORTURE=1 $(DEV)/bin/python -m pytest -rP tests/runs/test_kills.py tests/runs/test_full_disk.py \
-	tests/runs/test_memory.py -k "kill or disk or million"
+	tests/runs/test_run_memory.py -k "kill or disk or million"
 
 # A server is told to stop under load 50 times; every request that was sent before has its answer.
 torture-serve: $(DEV)/ready

@@ -11,13 +11,13 @@ import hashlib
 import sys
 from pathlib import Path
 
-from topicgen.embed import load_embedder
 from topicgen.evaluation.comparison import Comparison, compare
 from topicgen.evaluation.examples import Labelled, LabelledColumns, read_labelled
 from topicgen.evaluation.job import EvaluateJob
 from topicgen.evaluation.output import difference_lines, markdown_table, write_folder
 from topicgen.evaluation.scores import bleu, bleu_statistics
 from topicgen.evaluation.systems import System
+from topicgen.named_embedders import load_embedder
 from topicgen.reader import Problems
 
 REPOSITORY = Path(__file__).resolve().parent.parent

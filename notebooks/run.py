@@ -20,7 +20,9 @@ def executed(path: Path) -> nbformat.NotebookNode:
         nbclient.exceptions.CellExecutionError: When a cell fails.
     """
     commands = Path(sys.executable).parent  # of this environment, whether or not it is activated
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+    path_of_commands = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    # Warnings name folders of this machine.
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PATH": path_of_commands, "PYTHONWARNINGS": "ignore"}
     notebook = nbformat.read(path, as_version=4)
     here = {"metadata": {"path": str(FOLDER)}}
     with tempfile.TemporaryDirectory(prefix="topicgen-") as sockets:  # files rather than ports

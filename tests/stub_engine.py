@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from topicgen.config import GenerationSettings
-from topicgen.engines import ENGINES, Completion
+from topicgen.engines import ENGINES, Completion, Engine
 from topicgen.job import GenerateJob
 from topicgen.models import ModelFolder
 
 
-class StubEngine:
+class StubEngine(Engine):
     """Takes three tokens of each prompt."""
 
     name = "stub"

@@ -203,8 +203,9 @@ def test_quiet_run_says_nothing_and_verbose_run_names_model_and_speed(command: C
     assert command.here("generate", "notes.txt", "-q", "-o", "quiet.jsonl").err == ""
     lines = command.here("generate", "notes.txt", "-v", "--no-cache").err.splitlines()
     assert lines[0].startswith("topicgen: model mini, engine ct2")
-    assert lines[1].startswith("topicgen: 2 topics written in ")
-    assert lines[1].endswith("/s)")
+    assert lines[1].startswith("topicgen: engine ct2: ")
+    assert lines[2].startswith("topicgen: 2 topics written in ")
+    assert lines[2].endswith("/s)")
 
 
 def test_existing_output_is_replaced_by_force_only(command: Command, notes: Path) -> None:

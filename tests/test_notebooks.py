@@ -26,10 +26,11 @@ def cells(path: Path) -> list[nbformat.NotebookNode]:
 
 
 def calls(path: Path) -> Iterator[str]:
-    """Commands of topicgen in the cells, and in indented lines of the text."""
-    for cell in nbformat.read(path, as_version=4).cells:
-        for line in re.findall(r"^(?:!| {4})(topicgen .*)$", cell.source, re.MULTILINE):
-            yield re.sub(r"[{$](\w+)\}?", r"\1", line.split(">")[0])
+    """Commands of topicgen in the cells, and in indented lines of the text; variables have the values of the cells."""
+    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    values = dict(re.findall(r'^(\w+) = "([^"]*)"', source, re.MULTILINE))
+    for line in re.findall(r"^(?:!| {4})(topicgen .*)$", source, re.MULTILINE):
+        yield re.sub(r"[{$](\w+)\}?", lambda name: values.get(name[1], name[1]), line.split(">")[0])
 
 
 def shown(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:

@@ -106,7 +106,7 @@ def open_writer(
 
 
 def write_table(name: str, settings: WriterSettings, rows: Iterable[dict[str, Any]]) -> None:
-    """Writes a CSV or Parquet file from rows with all fields; it appears, in place of an earlier one, when it is whole.
+    """Writes a CSV or Parquet file from rows of JSON lines; it appears, in place of an earlier one, when it is whole.
 
     Raises UserError when it cannot be written; an earlier file is then as it was.
     """
@@ -114,7 +114,7 @@ def write_table(name: str, settings: WriterSettings, rows: Iterable[dict[str, An
     output = open_file(name, in_place=False, binary=binary, force=True)
     sink = ParquetTopics(output, settings) if binary else CsvTopics(output, settings)
     try:
-        sink.write_rows(rows)
+        sink.write_rows({name: row.get(name) for name in field_names(settings)} for row in rows)
         output.start()  # what was not started is dropped at the end
     finally:
         sink.close()

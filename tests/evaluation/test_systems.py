@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from passages import PASSAGES
 
 from topicgen import GenerationSettings, TopicGenerator
-from topicgen.engines.base import Completion
+from topicgen.engines.base import Completion, Engine
 from topicgen.evaluation.systems import failures, reference_systems, run_model, stable_shares, write_topics
 from topicgen.records import Example
 
@@ -29,7 +29,7 @@ def test_a_topic_that_changes_lowers_the_share(generator: TopicGenerator) -> Non
     assert stable_shares(generator, TEXTS[:4], ["other", *topics[1:]], ALONE)["rerun"] == 0.75
 
 
-class Fragile:
+class Fragile(Engine):
     """The engine of another, which fails on prompts of one length."""
 
     def __init__(self, engine: object, length: int) -> None:

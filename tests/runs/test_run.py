@@ -186,7 +186,7 @@ def test_a_deleted_output_is_written_anew(many: Command) -> None:
 CHANGES = {
     "topics (was 1, is 2)": ["in.txt", "--topics", "2"],
     "deterministic (was False, is True)": ["in.txt", "--deterministic"],
-    "precision (was int8, is float32)": ["in.txt", "--precision", "float32"],
+    "precision (was auto, is float32)": ["in.txt", "--precision", "float32"],
     "unit (was paragraph, is line)": ["in.txt", "--unit", "line"],
     "with_text (was False, is True)": ["in.txt", "--with-text"],
     "model (was ": ["in.txt", "--model", "other"],

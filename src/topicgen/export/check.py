@@ -73,8 +73,12 @@ def engine_of(model: ModelFolder) -> str:
 
 def topics_of(model: ModelFolder, texts: Sequence[str], precision: Precision = "float32") -> list[str]:
     """What the model itself writes; it is let go afterwards, so that source and export are not in memory together."""
-    engine = ENGINES[engine_of(model)](model, precision=precision)
-    return greedy(engine, model.prompt, model.tokenizer)(texts)
+    return greedy(load_engine(engine_of(model), model, precision), model.prompt, model.tokenizer)(texts)
+
+
+def load_engine(name: str, model: ModelFolder, precision: Precision = "float32") -> Engine:
+    """An engine for a comparison; transformers' chooses the precision by the machine."""
+    return ENGINES[name](model, precision=precision if name == "ct2" else "auto")
 
 
 def sample_texts(model: ModelFolder, most: int) -> list[str]:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from topicgen.adapters import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE
-from topicgen.engines import ENGINES
 from topicgen.errors import UserError
-from topicgen.export.check import Reopened, engine_of, greedy
+from topicgen.export.check import Reopened, engine_of, greedy, load_engine
 from topicgen.export.target import Target
 from topicgen.extras import require
 from topicgen.models import BASES, EMBEDDED, ModelFolder, find_model
@@ -46,7 +45,7 @@ def reopen(model: ModelFolder, folder: Path, _weights: str) -> Reopened:
     """Loads what will be sent, as the one who downloads it would."""
     sent = find_model(str(folder))
     name = engine_of(model)
-    return Reopened(greedy(ENGINES[name](sent, precision="float32"), sent.prompt, sent.tokenizer), f"the {name} engine")
+    return Reopened(greedy(load_engine(name, sent), sent.prompt, sent.tokenizer), f"the {name} engine")
 
 
 def require_token() -> str:

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from topicgen.engines import ENGINES
-from topicgen.export.check import Reopened, engine_of, greedy
+from topicgen.export.check import Reopened, engine_of, greedy, load_engine
 from topicgen.export.target import Target
 from topicgen.extras import require
 from topicgen.models import ModelFolder, find_model
@@ -28,7 +27,7 @@ def reopen(model: ModelFolder, folder: Path, _weights: str) -> Reopened:
     """Loads the folder as any model, with the engine that its source is run with."""
     merged = find_model(str(folder))
     name = engine_of(model)
-    engine = ENGINES[name](merged, precision="float32")
+    engine = load_engine(name, merged)
     return Reopened(greedy(engine, merged.prompt, merged.tokenizer), f"the {name} engine")
 
 
