@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,14 @@ def test_cluster_that_is_not_there_is_one_line(command: Command, inputs: list[st
     failed = scaled(command, inputs[2], "-o", "out", "--ray-address", "127.0.0.1:1")
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("topicgen: --ray-address 127.0.0.1:1: no Ray cluster can be")
+    assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="here vllm is not missing")
+def test_engine_that_workers_lack_is_one_line(command: Command, inputs: list[str]) -> None:
+    failed = scaled(command, inputs[2], "-o", "out", "--ray-engine", "vllm", "--ray-workers", "1")
+    assert failed.returncode == 1
+    assert "topicgen[vllm]" in failed.stderr.splitlines()[-1]
     assert "Traceback" not in failed.stderr
 
 

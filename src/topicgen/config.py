@@ -8,6 +8,7 @@ from topicgen.errors import UsageError
 Unit = Literal["paragraph", "line", "file"]
 InputFormat = Literal["auto", "text", "csv", "tsv", "jsonl", "parquet"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
+RayEngine = Literal["auto", "ct2", "hf", "vllm"]
 
 LONG_CHARACTERS = 2_000_000
 """Characters of a document that is read in passages; what follows is dropped and the document marked as cut."""
@@ -144,7 +145,7 @@ class ScaleSettings:
 
     address: str | None = None
     """Address of a running cluster, or ``auto`` for the one of this machine; None starts one here for this run."""
-    engine: Literal["auto", "ct2", "hf"] = "auto"
+    engine: RayEngine = "auto"
     """What runs the model on each worker; ``auto`` takes hf for large models where the cluster has GPUs, else ct2."""
     block: int = 5_000
     """Documents of one block: what is done again when a machine fails, and the rows of one output file."""
@@ -152,7 +153,7 @@ class ScaleSettings:
     """Most workers; None takes as many as the cluster has room for."""
 
     def __post_init__(self) -> None:
-        require_one_of("ray_engine", self.engine, ("auto", "ct2", "hf"))
+        require_one_of("ray_engine", self.engine, get_args(RayEngine))
         require_between(self, ("block", 1, 2**31), ("workers", 1, 2**31))
 
 

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from topicgen.config import ScaleSettings
+from topicgen.config import RayEngine, ScaleSettings
 from topicgen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def add_scaling(parser: argparse.ArgumentParser) -> None:
     """Adds the options; those that are not given stay None, so that they can be refused with another engine."""
     add = parser.add_argument_group("several machines (--engine ray)").add_argument
     add("--ray-address", metavar="ADDRESS", help="a running Ray cluster, or auto (default: one on this machine only)")
-    add("--ray-engine", choices=["auto", "ct2", "hf"], help="what runs the model on each worker (default: auto)")
+    add("--ray-engine", choices=get_args(RayEngine), help="what runs the model on each worker (default: auto)")
     add("--ray-block", type=int, metavar="N", help="documents of a block, and rows of an output file (default: 5000)")
     add("--ray-workers", type=int, metavar="N", help="most workers (default: as many as there is room for)")
 
