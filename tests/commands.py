@@ -89,7 +89,7 @@ class Command:
     def argv(*arguments: str, wrapper: str | None = None) -> list[str]:
         if wrapper is None:
             return [sys.executable, "-m", "topicgen", *arguments]
-        code = f"import sys\n{wrapper}\nfrom topicgen.cli import main\nsys.exit(main(sys.argv[1:]))"
+        code = f"import sys\n{wrapper}\nfrom topicgen.cli import main\nsys.exit(main())"
         return [sys.executable, "-c", code, *arguments]
 
 

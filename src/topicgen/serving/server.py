@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -86,4 +87,6 @@ def serve(
             ready()
         await serving
 
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn restores these when it is done: late signals change nothing
+        signal.signal(number, server.handle_exit)
     asyncio.run(run())
