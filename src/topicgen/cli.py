@@ -81,8 +81,8 @@ def _leave_quietly() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
-    Without ``argv`` it is the process's own command, after which the process ends. Threads may still hold it up; a signal
-    then ends it at once, with the same exit code.
+    Without ``argv`` it is the process's own command, after which the process ends. Threads may still hold it up; a
+    signal then ends it at once, with the same exit code.
     """
     args = build_parser().parse_args(argv)
     if argv is None:
