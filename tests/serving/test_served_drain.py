@@ -109,7 +109,8 @@ def test_fault_54_a_stopping_server_finishes_what_it_has_and_refuses_new_request
 def test_fault_54_a_second_signal_ends_the_waiting(generator: TopicGenerator) -> None:
     lines = jsonl([f"{BEES} Number {number}." for number in range(3000)])
     with served() as server, server.client.stream("POST", "/v1/topics", content=lines, headers=NDJSON) as stream:
-        next(stream.iter_lines())
+        rows = stream.iter_lines()  # kept: a generator that is thrown away closes the connection
+        next(rows)
         server.process.send_signal(signal.SIGINT)
         server.process.send_signal(signal.SIGTERM)
         server.process.send_signal(signal.SIGTERM)

@@ -7,7 +7,7 @@ import pytest
 
 from topicgen.embed import Vectors
 from topicgen.themes.duplicates import merged_topics
-from topicgen.themes.naming import Candidates, candidates, names
+from topicgen.themes.naming import WRITTEN, Candidates, candidates, names
 
 CATS = ("cat food", "wild cat habitats", "food of house cats")
 ABOUT = {"cat": [1.0, 0.2], "cats": [1.0, 0.2], "food": [0.6, 0.8], "habitats": [0, 1.0], "energy": [1.0, 0]}
@@ -120,3 +120,31 @@ def test_names_are_unique_within_a_level() -> None:
 def test_without_a_model_the_topics_name_the_groups() -> None:
     groups = [group(*CATS), group("dog food")]
     assert names(groups, encode, None) == [("cat food", "topic"), ("dog food", "topic")]
+
+
+def test_a_model_names_the_largest_groups_of_many() -> None:
+    asked: list[str] = []
+
+    def write(prompts: Sequence[str]) -> list[list[str]]:
+        asked.extend(prompts)
+        return [["wild cats"]] * len(prompts)
+
+    direction = np.array([1, 0], np.float32)
+    topics = [(f"wild cats {number}", f"cats {number} wild") for number in range(WRITTEN + 5)]
+    groups = [Candidates(pair, direction, {}, documents=number) for number, pair in enumerate(topics)]
+    written = names(groups, encode, write)
+    assert set(asked) == {"; ".join(pair) for pair in topics[5:]}
+    assert [name for name, _ in written[:5]] == [f"wild cats {number}" for number in range(5)]
+    assert {by for _, by in written[:5]} == {"topic"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "name"),
+    [
+        ("effects of the " + "very " * 9 + "synergistic cats", "effects of the " + "very " * 8 + "very"),
+        ("c" * 70, "c" * 60),
+    ],
+)
+def test_a_name_from_a_long_topic_ends_with_a_word(topic: str, name: str) -> None:
+    [(found, by)] = names([Candidates((topic,), np.array([1, 0], np.float32), {})], encode, None)
+    assert (found, by) == (name, "topic")

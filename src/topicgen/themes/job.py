@@ -22,6 +22,7 @@ from topicgen.themes.collection import Collection, CollectionColumns, read_colle
 from topicgen.themes.files import FILES, theme_rows, write_files
 from topicgen.themes.founding import found_themes, namer
 from topicgen.themes.grouping import group
+from topicgen.themes.page import counted
 from topicgen.themes.registry import Registry
 from topicgen.themes.space import Space
 from topicgen.themes.state import REGISTRY
@@ -140,13 +141,13 @@ class ThemesJob:
     def _tell(self, registry: Registry, growth: Growth | None, target: Path) -> None:
         if growth is None:
             themes, subthemes = len(registry.active(1)), len(registry.active(2))
-            many = f"{len(registry.documents):,} documents in {themes} themes and {subthemes} sub-themes"
-            self.say(f"{many}, written to {target}")
+            groups = f"{counted(themes, 'theme')} and {counted(subthemes, 'sub-theme')}"
+            self.say(f"{counted(len(registry.documents), 'document')} in {groups}, written to {target}")
             return
         known = f", {growth.known:,} known already" if growth.known else ""
         self.say(f"{growth.added:,} documents added{known}; {growth.loose:,} near no theme, in the nearest one")
         for theme in growth.born:
-            self.say(f"new theme {theme.id}: {theme.name} ({theme.size:,} documents)")
+            self.say(f"new theme {theme.id}: {theme.name} ({counted(theme.size, 'document')})")
 
 
 def write_page(folder: Path) -> None:

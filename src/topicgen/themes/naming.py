@@ -1,6 +1,7 @@
 """The topics of each group in, a short name for each out, unlike the others of its level."""
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ LOOKED_AT = 50  # topics of a group that are encoded by themselves
 COMMONNESS = 0.15  # of a cosine: what it is worth that a topic occurs e times as often
 LONGEST_FILLING = 3  # letters of "and", "the" and their like, which may stand twice
 LONELY = 0.5  # of a cosine: what it costs that no word of a phrase stands in two topics of the group
+WRITTEN = 150  # groups of a level that a model names; each takes it a tenth of a second or more on a CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,14 @@ class Candidates:
     Attributes:
         topics: Its most central topics, best first, none twice in other words.
         centroid: Of its documents, shape (size,).
-        spread: In how many of its different topics each word stands.
+        spread: In how many of its different topics each word stands; empty where none stands in two.
+        documents: How many it has.
     """
 
     topics: tuple[str, ...]
     centroid: Vectors
     spread: Mapping[str, int]
+    documents: int = 0
 
     def worth(self, phrases: Sequence[str], encode: Encode) -> FloatArray:
         """How well each phrase says what the group is about.
@@ -90,6 +94,8 @@ def candidates(
         if own[other].strip():
             found.setdefault(own[other], []).append(float(cosine[row]))
     spread = Counter(word for topic in found for word in set(topic_key(topic)))
+    if max(spread.values(), default=0) < 2:
+        spread.clear()
     common = {topic: COMMONNESS * float(np.log(len(cosines))) for topic, cosines in found.items()}
     likely = {
         topic: sum(sorted(cosines)) / len(cosines) + common[topic] - LONELY * _lonely(topic, spread)
@@ -99,7 +105,7 @@ def candidates(
     group = Candidates((), centroid, spread)
     own_worth = dict(zip(looked_at, group.worth(looked_at, encode), strict=True))
     best = _best({topic: float(worth) + common[topic] for topic, worth in own_worth.items()})
-    return Candidates(tuple(best[:count]), centroid, spread)
+    return Candidates(tuple(best[:count]), centroid, spread, len(members))
 
 
 def names(groups: Sequence[Candidates], encode: Encode, write: Write | None) -> list[tuple[str, str]]:
@@ -108,11 +114,13 @@ def names(groups: Sequence[Candidates], encode: Encode, write: Write | None) -> 
     Args:
         groups: What may name each of them.
         encode: Gives the vectors of names.
-        write: What turns prompts into answers; it reads "topic; topic; topic". The written name of the highest worth is
-            taken where all its words stand among these topics, it is short, worth no less than the most central topic,
-            and no group before has it; else the most central topic that is still free. None: topics only.
+        write: What turns prompts into answers; it reads "topic; topic; topic", of the 150 largest groups. The written
+            name of the highest worth is taken where all its words stand among these topics, it is short, worth no less
+            than the most central topic, and no group before has it; else the most central topic that is still free.
+            None: topics only.
     """
-    asked = [number for number, group in enumerate(groups) if len(group.topics) > 1]
+    askable = [number for number, group in enumerate(groups) if len(group.topics) > 1]
+    asked = sorted(askable, key=lambda number: -groups[number].documents)[:WRITTEN]
     prompts = [f"{SEPARATOR} ".join(groups[number].topics[:SHOWN]) for number in asked]
     answers = dict(zip(asked, write(prompts), strict=True)) if write and asked else {}
     taken: set[tuple[str, ...]] = set()
@@ -145,7 +153,7 @@ def _names(group: Candidates, written: Sequence[str]) -> Iterator[tuple[str, str
     """Names for a group, best first, without end."""
     yield from ((name, "model") for name in written)
     yield from ((topic, "topic") for topic in group.topics if _short(topic))
-    stem = (group.topics[0] if group.topics else "")[:LONGEST_CHARACTERS].strip() or "Other"
+    stem = _cut(group.topics[0]) if group.topics else "Other"
     yield stem, "topic"
     number = 2
     while True:
@@ -158,15 +166,19 @@ def _best(worth: Mapping[str, float]) -> list[str]:
 
 
 def _lonely(phrase: str, spread: Mapping[str, int]) -> float:
-    """Share of a phrase's words that stand in fewer than two topics; 0 for a group of so few that none can."""
-    words = topic_key(phrase)
-    many = max(spread.values(), default=0) > 1
-    return sum(spread.get(word, 0) < 2 for word in words) / len(words) if many else 0.0
+    """Share of a phrase's words that stand in fewer than two topics; 0 where that is said of all words."""
+    words = topic_key(phrase) if spread else ()
+    return sum(spread.get(word, 0) < 2 for word in words) / len(words) if words else 0.0
 
 
 def _stammers(phrase: str) -> bool:
     said = [singular(word) for word in re.findall(r"\w+", phrase.casefold()) if len(word) > LONGEST_FILLING]
     return len(set(said)) < len(said)
+
+
+def _cut(topic: str) -> str:
+    """The beginning of a topic, up to the end of a word where it has one."""
+    return textwrap.shorten(topic, LONGEST_CHARACTERS, placeholder="") or topic[:LONGEST_CHARACTERS].strip()
 
 
 def _short(name: str) -> bool:

@@ -56,6 +56,11 @@ def facts(collection: Collection) -> list[tuple[str, str]]:
     return [*found, ("Collected", f"{collection.created[:10]}, topicgen {collection.version}")]
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with what it counts, as "1 theme" and "2 themes"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """A share as a reader sees it; what is not quite everything never reads as 100 %."""
     text = f"{100 * share:.1f}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from topicgen.themes.page import facts, percent
+from topicgen.themes.page import counted, facts, percent
 from topicgen.themes.page_data import NAME_LIMIT, TEXT_LIMIT, cut
 from topicgen.themes.page_folder import Collection, Trend
 from topicgen.themes.records import Theme
@@ -40,7 +40,7 @@ def render_markdown(collection: Collection) -> str:
 
 
 def _head(collection: Collection) -> Iterator[str]:
-    yield f"# {len(collection.themes):,} themes in {len(collection.documents.ids):,} documents"
+    yield f"# {counted(len(collection.themes), 'theme')} in {counted(len(collection.documents.ids), 'document')}"
     yield ""
     yield from (f"- {label}: {escaped(value)}" for label, value in facts(collection))
     yield ""
