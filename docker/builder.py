@@ -47,10 +47,8 @@ class Builder:
             sources = {step.options["from"] for step in stage.steps if "from" in step.options}
             for source in sorted(sources):
                 self.build(source)
-            tree.mount_system()
-            for path in local_paths(self._pip):
-                tree.show(path)
-            self._follow(stage, tree)
+            with tree.equipped(local_paths(self._pip)):
+                self._follow(stage, tree)
             self._built[name] = tree
         return self._built[name]
 

@@ -9,6 +9,7 @@ network, as ``docker-compose.yml`` starts it: root file system read-only, no cap
 import argparse
 import json
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from builder import Builder
 from dockerfile import Image, image_of, read_stages
 from tree import Tree
@@ -52,9 +54,9 @@ class Container:
         return subprocess.run(command, input=stdin, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     @contextmanager
-    def started(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """The image's own command, healthy."""
-        with subprocess.Popen(self.argv(*self.image.entrypoint, *self.image.command)) as process:
+    def started(self, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """The image's own command, or another one, healthy."""
+        with subprocess.Popen(self.argv(*self.image.entrypoint, *(arguments or self.image.command))) as process:
             try:
                 deadline = time.monotonic() + PATIENCE
                 while not self.healthy():
@@ -104,6 +106,17 @@ def prove_service(container: Container) -> None:
         require(process.wait(PATIENCE) == 0, "exit code 0 after SIGTERM")
 
 
+def prove_model(container: Container) -> None:
+    """The command of docker-compose.yml serves a model of the volume."""
+    [mini] = container.tree.inside("/opt/topicgen/lib").glob("python3*/site-packages/topicgen/assets/mini")
+    shutil.copytree(mini, container.tree.inside("/models/my-model"), dirs_exist_ok=True)
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["serve"]
+    command = [word.replace("${TOPICGEN_MODEL:-mini}", "/models/my-model") for word in service["command"]]
+    with container.started(*command):
+        code, body = request("/v1/topics", container.token, {"documents": [TEXT]})
+        require(code == 200 and json.loads(body)["model"] == "my-model", "serves a model of the volume /models")
+
+
 def prove_commands(container: Container) -> None:
     """Other commands of the image: topics of standard input, a training, and its model."""
     lines = container.run("generate", "-", stdin=(ROOT / "data/input.txt").read_text()).splitlines()
@@ -128,6 +141,7 @@ def prove(tree: Tree, image: Image) -> None:
     container = Container(tree, image)
     prove_commands(container)
     prove_service(container)
+    prove_model(container)
 
 
 def main() -> None:

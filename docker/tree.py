@@ -1,8 +1,9 @@
-"""A folder with a Debian in it, and commands run inside; the mounts end with the process's mount namespace."""
+"""A folder with a Debian in it, and commands run inside; the last mounts end with the process's mount namespace."""
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 PACKAGES = ["ca-certificates", "python3", "python3-venv"]
@@ -14,6 +15,7 @@ class Tree:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._mounted: list[Path] = []
 
     @classmethod
     def of_debian(cls, release: str, path: Path) -> "Tree":
@@ -28,7 +30,12 @@ class Tree:
         return cls(path)
 
     def copied(self, path: Path) -> "Tree":
-        """A copy in the place of what is there."""
+        """A copy in the place of what is there.
+
+        Raises ValueError while something is mounted: cp takes a bind mount of the same file system for a folder.
+        """
+        if self._mounted:
+            raise ValueError(f"{self._mounted[-1]} is mounted")
         subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
         subprocess.run(
             ["cp", "--archive", "--one-file-system", "--reflink=auto", str(self.path), str(path)], check=True
@@ -39,10 +46,23 @@ class Tree:
         """The place of an absolute path of the tree, seen from outside."""
         return self.path / str(path).lstrip("/")
 
+    @contextmanager
+    def equipped(self, paths: Iterable[str]) -> Iterator[None]:
+        """Gives the tree what ``mount_system`` does and these files and folders of the host, and takes it all back."""
+        try:
+            self.mount_system()
+            for path in paths:
+                self.show(path)
+            yield
+        finally:
+            while self._mounted:
+                subprocess.run(["umount", str(self._mounted[-1])], check=True)
+                self._mounted.pop()
+
     def mount_system(self) -> None:
         """Gives the tree /proc, devices and the host's resolver."""
-        subprocess.run(["mount", "-t", "proc", "proc", str(self.inside("/proc"))], check=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "dev", str(self.inside("/dev"))], check=True)
+        self._mount("/proc", "-t", "proc", "proc")
+        self._mount("/dev", "-t", "tmpfs", "-o", "mode=755", "dev")
         self.inside("/dev/shm").mkdir()
         self.inside("/dev/shm").chmod(0o1777)
         for name in DEVICES:
@@ -66,11 +86,16 @@ class Tree:
         self._bind(self.path, "/")
         for folder in writable:
             self._bind(self.inside(folder), folder)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777,noexec", "tmp", str(self.inside("/tmp"))], check=True)
+        self._mount("/tmp", "-t", "tmpfs", "-o", "mode=1777,noexec", "tmp")
         subprocess.run(["mount", "-o", "remount,bind,ro", str(self.path)], check=True)
 
     def _bind(self, source: str | Path, place: str) -> None:
-        subprocess.run(["mount", "--bind", str(source), str(self.inside(place))], check=True)
+        self._mount(place, "--bind", str(source))
+
+    def _mount(self, place: str, *what: str) -> None:
+        target = self.inside(place)
+        subprocess.run(["mount", *what, str(target)], check=True)
+        self._mounted.append(target)
 
     def home(self, user: str) -> str:
         lines = self.inside("/etc/passwd").read_text().splitlines()

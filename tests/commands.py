@@ -36,6 +36,16 @@ class Result:
         return line
 
 
+WITHOUT_TORCH = """
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "transformers", "sentence_transformers"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+"""A wrapper for commands: these libraries are not installed."""
+
+
 class Command:
     """Runs ``topicgen`` in a folder."""
 
@@ -79,7 +89,7 @@ class Command:
     def argv(*arguments: str, wrapper: str | None = None) -> list[str]:
         if wrapper is None:
             return [sys.executable, "-m", "topicgen", *arguments]
-        code = f"import sys\n{wrapper}\nfrom topicgen.cli import main\nsys.exit(main(sys.argv[1:]))"
+        code = f"import sys\n{wrapper}\nfrom topicgen.cli import main\nsys.exit(main())"
         return [sys.executable, "-c", code, *arguments]
 
 

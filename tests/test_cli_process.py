@@ -65,6 +65,52 @@ def test_interrupted_run_keeps_whole_rows(command: Command, number: int, code: i
     assert (command.folder / "out.jsonl").read_bytes().endswith(b"\n")
 
 
+IMPATIENT = """
+import atexit, io, signal
+number = signal.Signals[sys.argv.pop(1)]
+class Stream(io.TextIOWrapper):
+    def write(self, text):
+        written = super().write(text)
+        self.flush()
+        signal.raise_signal(number)
+        return written
+sys.stdout, sys.stderr = (Stream(stream.detach(), encoding="utf-8") for stream in (sys.stdout, sys.stderr))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Last:
+    def __del__(self, again=signal.raise_signal):
+        again(number)
+last = Last()
+atexit.register(signal.raise_signal, number)
+"""
+"""A wrapper: a signal comes with the first topic, again with each line about it, and twice more at the end."""
+
+
+@pytest.mark.parametrize(("name", "code", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
+def test_signals_that_come_again_change_nothing(command: Command, name: str, code: int, said: str) -> None:
+    command.write("a.txt", BEES)
+    result = command.run(name, "generate", "a.txt", wrapper=IMPATIENT)
+    assert (result.code, result.complaint) == (code, f"topicgen: {said}; what was written is kept")
+    assert len(result.rows) == 1
+
+
+ENDLESS = """
+import os, threading
+def wait():
+    threading.main_thread().join()
+    while not threading.Event().wait(0.1):
+        os.kill(os.getpid(), number)
+threading.Thread(target=wait).start()
+"""
+"""More of it: a thread that never ends, and the signal again and again while Python waits for it."""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_ends_a_program_that_threads_hold_up(command: Command, name: str, code: int) -> None:
+    command.write("a.txt", BEES)
+    result = command.run(name, "generate", "a.txt", wrapper=IMPATIENT + ENDLESS)
+    assert (result.code, len(result.err.splitlines())) == (code, 1)
+
+
 def test_interrupted_stream_leaves_a_table_that_can_be_read(command: Command) -> None:
     with started(command, "generate", "-", "-o", "out.csv", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None

@@ -111,19 +111,43 @@ def test_the_wheel_in_an_empty_environment_runs_the_demo_without_torch(wheel: Pa
     assert not {"torch", "transformers", "fastapi"} & {line.split("==")[0] for line in listed.splitlines()}
 
 
+def asked(address: str, body: object = None) -> tuple[str, str]:
+    """Type and text of an answer; fails unless its status is 200."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+        return answer.headers.get_content_type(), answer.read().decode()
+
+
 @installs
 @pytest.mark.allow_hosts(["127.0.0.1"])
-def test_two_commands_lead_from_the_wheel_to_topics_over_http(wheel: Path, tmp_path: Path) -> None:
+def test_two_commands_lead_from_the_wheel_to_the_page(wheel: Path, tmp_path: Path) -> None:
     programs = installed(tmp_path / "empty", wheel, "[serve]")
     command = [programs / "topicgen", "serve", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        address = next(line for line in process.stderr if "serving mini on" in line).split()[-1]
-        body = json.dumps({"documents": ["Bees make honey from the nectar of flowers."]}).encode()
-        asked = urllib.request.Request(f"{address}/v1/topics", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked) as answer:
-            assert json.load(answer)["topics"][0]["topic"]
-        with urllib.request.urlopen(f"{address}/docs") as page:
-            assert page.headers.get_content_type() == "text/html"
-        process.terminate()
-        assert process.wait() == 0
+        try:
+            assert process.stderr is not None
+            address = next(line for line in process.stderr if "serving mini on" in line).split()[-1]
+            for path, word in (("/", "<title>topicgen</title>"), ("/docs", "<title>topicgen")):
+                kind, text = asked(f"{address}{path}")
+                assert kind == "text/html"
+                assert word in text
+            assert json.loads(asked(f"{address}/healthz")[1]) == {"status": "ok"}
+            body = {"documents": ["Bees make honey from the nectar of flowers."]}
+            [row] = json.loads(asked(f"{address}/v1/topics", body)[1])["topics"]
+            assert (row["status"], bool(row["topic"])) == ("ok", True)
+            process.terminate()
+            assert process.wait() == 0
+        finally:
+            process.kill()
+
+
+@installs
+def test_the_extra_of_exports_is_all_that_an_export_needs(wheel: Path, tmp_path: Path) -> None:
+    programs = installed(tmp_path / "empty", wheel, "[export]")
+    for form in ("merged", "ct2", "gguf", "ollama"):
+        command = [programs / "topicgen", "export", "mini", "--to", form, "-o", tmp_path / form]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "topics equal" in done.stderr

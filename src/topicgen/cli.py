@@ -1,6 +1,7 @@
 """The command line: arguments in, exit code out. Each command imports what it needs when it runs."""
 
 import argparse
+import atexit
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from topicgen.themes.command import add_themes
 from topicgen.training.command import add_train
 from topicgen.version import __version__
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EPILOG = """\
 exit codes: 0 ok; 1 failure; 2 wrong usage; 3 some documents could not be read or failed, the rest is written;
 130 interrupted (Ctrl-C); 143 terminated. Data goes to stdout, everything else to stderr.
@@ -66,6 +68,8 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """The first SIGTERM ends the command; those that follow would only interrupt its end."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise TerminatedError
 
 
@@ -75,12 +79,46 @@ def _leave_quietly() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Runs one command and returns its exit code.
+
+    Without ``argv`` it is the process's own command, after which the process ends. Threads may still hold it up; a
+    signal then ends it at once, with the same exit code.
+    """
     args = build_parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = args.run
+    if argv is None:
+        atexit.register(_ignore_signals)  # early, so that it comes last: Python's own end is short
     if sys.stderr is None:  # closed before the start
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = _run(args)
+    except KeyboardInterrupt:
+        _ignore_signals()
+        say("interrupted; what was written is kept")
+        code = EXIT_INTERRUPTED
+    except TerminatedError:
+        _ignore_signals()
+        say("terminated; what was written is kept")
+        code = EXIT_TERMINATED
+    finally:
+        if argv is not None:
+            for number, handler in previous.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+    if argv is None:
+        for number in SIGNALS:
+            signal.signal(number, lambda *_: os._exit(code))
+    return code
+
+
+def _ignore_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Runs one command; a failure becomes one line and an exit code."""
+    run: Callable[[argparse.Namespace], int] = args.run
     try:
         if sys.stdout is None:
             raise UserError("standard output is closed; send it to a file, or to /dev/null")
@@ -93,12 +131,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _leave_quietly()
         return EXIT_OK
-    except KeyboardInterrupt:
-        say("interrupted; what was written is kept")
-        return EXIT_INTERRUPTED
-    except TerminatedError:
-        say("terminated; what was written is kept")
-        return EXIT_TERMINATED
     except OSError as error:  # such as a full disk behind standard output
         _leave_quietly()
         say(f"{error.filename or 'standard output'}: {error.strerror or error}")
@@ -106,5 +138,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         say("out of memory")
         return EXIT_FAILURE
-    finally:
-        signal.signal(signal.SIGTERM, previous)

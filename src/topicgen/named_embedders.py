@@ -9,7 +9,6 @@ import numpy as np
 
 from topicgen.adapters import unsafe_instead
 from topicgen.embed import Embedder, TokenEmbedder, Vectors
-from topicgen.engines.hf_batches import quiet
 from topicgen.errors import UserError
 from topicgen.extras import require
 from topicgen.models import EMBEDDED, locate
@@ -36,6 +35,8 @@ class SentenceTransformerEmbedder:
 
     def __init__(self, folder: Path, name: str) -> None:
         library = require("sentence_transformers", "embed")
+        from topicgen.engines.hf_batches import quiet  # imports torch, which the other embedders do without
+
         self.name = name
         for part in [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]:
             unsafe = unsafe_instead(part)

@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from commands import Command
 
 PATIENCE = 120  # seconds after which something that hangs fails its test
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -56,10 +56,10 @@ class Server:
 
 
 @contextmanager
-def served(*arguments: str, token: str | None = None) -> Iterator[Server]:
-    """A server on a free port, killed at the end if it is still there."""
+def served(*arguments: str, token: str | None = None, wrapper: str | None = None) -> Iterator[Server]:
+    """A server on a free port, killed at the end if it is still there; ``wrapper`` is code that runs before it."""
     environment = {name: value for name, value in os.environ.items() if name != "TOPICGEN_TOKEN"}
-    command = [sys.executable, "-m", "topicgen", "serve", "--port", "0", *arguments]
+    command = Command.argv("serve", "--port", "0", *arguments, wrapper=wrapper)
     with subprocess.Popen(
         command,
         env=environment | ({"TOPICGEN_TOKEN": token} if token else {}),

@@ -4,10 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from commands import Command
+from commands import WITHOUT_TORCH, Command
 from models import copy_of_mini
 from serving.servers import served
 
+from topicgen import TopicGenerator
 from topicgen.errors import UsageError
 from topicgen.serving.settings import ServerSettings
 
@@ -103,3 +104,12 @@ def test_models_are_called_by_the_names_of_their_folders(tmp_path: Path) -> None
         assert str(tmp_path) not in server.client.get("/v1/models").text + server.topics("a", model="x").text
         code, said = server.stop()
     assert (code, said) == (0, "topicgen: stopped\n")
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_the_server_needs_no_torch(generator: TopicGenerator) -> None:
+    with served(wrapper=WITHOUT_TORCH) as server:
+        assert server.topics("Bees make honey.").json()["topics"][0]["topic"]
+        documents = [{"id": str(n), "topic": f"Honey of bees {n}"} for n in range(4)]
+        assert server.client.post("/v1/themes", json={"documents": documents}).json()["themes"]
+        assert server.client.get("/").status_code == 200

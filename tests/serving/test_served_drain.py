@@ -117,6 +117,14 @@ def test_fault_54_a_second_signal_ends_the_waiting(generator: TopicGenerator) ->
         assert server.process.wait(PATIENCE) == 0
 
 
+def test_fault_54_signals_without_end_are_one_quiet_end(generator: TopicGenerator) -> None:
+    with served() as server:
+        while server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+        assert server.process.stderr is not None
+        assert (server.process.returncode, server.process.stderr.read()) == (0, "topicgen: stopped\n")
+
+
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "192.0.2.1", "localhost@evil.example"])
 def test_fault_54_a_foreign_host_is_refused(server: Server, host: str) -> None:
     for path in ("/healthz", "/docs", "/nowhere"):

@@ -10,9 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from topicgen.serving.failures import RequestFailure, overloaded
 from topicgen.serving.metrics import Metrics
 from topicgen.serving.settings import ServerSettings
+from topicgen.terminal import say
 
 NDJSON = "application/x-ndjson"
 FILES = "/page/"  # below it the page sends whole files, which are not held in memory
+STOPPING = "the server is stopping"
 _RETRY = 2  # seconds
 _log = logging.getLogger("uvicorn.error")
 
@@ -27,6 +29,8 @@ class Flight:
 
     def __init__(self) -> None:
         self.draining = False
+        self.over = asyncio.Event()
+        """Set when requests in flight have no time left."""
         self.requests = 0
         self.buffered = 0
         """Bytes of JSON bodies."""
@@ -110,7 +114,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         if self._flight.draining:
-            response = overloaded("the server is stopping", _RETRY).response()
+            response = overloaded(STOPPING, _RETRY).response()
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return
@@ -135,13 +139,14 @@ class Admission:
         """Runs the app until it is done, its client has left, or its time is over."""
         work = asyncio.ensure_future(self._app(scope, request.receive, request.send))
         watch = asyncio.ensure_future(request.left())
+        over = asyncio.ensure_future(self._flight.over.wait())
         try:
-            await asyncio.wait({work, watch}, timeout=request.seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({work, watch, over}, timeout=request.seconds, return_when=asyncio.FIRST_COMPLETED)
             if not work.done() and not request.finished:
                 if watch.done():
                     self._metrics.cancelled.inc()
                 else:
-                    await self._give_up(scope, request, work)
+                    await self._give_up(scope, request, work, STOPPING if over.done() else "the answer took too long")
                 return
             await work
         except RequestFailure as failure:
@@ -150,15 +155,17 @@ class Admission:
             _log.exception("request failed")
             await self._fail(scope, request, RequestFailure(500, "the server failed on this request", "failed"))
         finally:
-            for task in (work, watch):
+            for task in (work, watch, over):
                 task.cancel()
-            await asyncio.gather(work, watch, return_exceptions=True)
+            await asyncio.gather(work, watch, over, return_exceptions=True)
 
-    async def _give_up(self, scope: Scope, request: _Request, work: "asyncio.Future[None]") -> None:
+    async def _give_up(self, scope: Scope, request: _Request, work: "asyncio.Future[None]", reason: str) -> None:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
-        await self._fail(scope, request, overloaded("the answer took too long", _RETRY))
+        await self._fail(scope, request, overloaded(reason, _RETRY))
 
     async def _fail(self, scope: Scope, request: _Request, failure: RequestFailure) -> None:
-        if not request.started:  # an answer that has begun ends here, and its connection with it
+        if request.started:  # it ends here, and its connection with it
+            say(f"an answer was cut off: {failure.detail}")
+        else:
             await failure.response()(scope, request.receive, request.send)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -56,7 +57,10 @@ class DrainingServer(uvicorn.Server):
         if not self._flight.draining:
             return over
         waited = time.monotonic() - self._told
-        return over or waited > self._patience or (not self._flight.requests and waited > GRACE)
+        if over or waited > self._patience:
+            self._flight.over.set()
+            return True
+        return not self._flight.requests and waited > GRACE
 
 
 def serve(
@@ -64,7 +68,9 @@ def serve(
 ) -> None:
     """Answers requests on a bound socket until SIGTERM or SIGINT."""
     app = create_app(settings, generators)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    log = logging.getLogger("uvicorn.error")
+    log.setLevel(logging.ERROR)
+    log.addFilter(lambda record: "without completing response" not in str(record.msg))  # said with its reason already
     config = uvicorn.Config(
         app,
         http=protocol_with(settings),
@@ -86,4 +92,9 @@ def serve(
             ready()
         await serving
 
+    for number in (
+        signal.SIGTERM,
+        signal.SIGINT,
+    ):  # uvicorn restores these when it is done: late signals change nothing
+        signal.signal(number, server.handle_exit)
     asyncio.run(run())
