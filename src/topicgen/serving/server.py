@@ -92,9 +92,7 @@ def serve(
             ready()
         await serving
 
-    for number in (
-        signal.SIGTERM,
-        signal.SIGINT,
-    ):  # uvicorn restores these when it is done: late signals change nothing
+    # uvicorn restores these when it is done, so that late signals change nothing.
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     asyncio.run(run())
