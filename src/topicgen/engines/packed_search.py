@@ -6,6 +6,7 @@ import torch
 
 from topicgen.config import GenerationSettings
 from topicgen.engines.base import Completion
+from topicgen.engines.hypotheses import Hypotheses
 
 LOOK_EVERY = 4  # steps between looks at whether all are done: a look waits for the GPU
 Step = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
@@ -73,39 +74,6 @@ def completion(tokens: list[int], logprobs: list[float], stop: int, settings: Ge
     return Completion(tuple(tokens[:length]), read, finished)
 
 
-class _Hypotheses:
-    """The ended completions of one document, and the tokens of its beams that go on."""
-
-    def __init__(self, beams: int, stop: int) -> None:
-        self._beams, self._stop = beams, stop
-        self.running: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
-        self.ended: list[Completion] = []
-
-    @property
-    def full(self) -> bool:
-        return len(self.ended) >= self._beams
-
-    def advance(self, scores: list[float], parents: list[int], tokens: list[int]) -> tuple[list[int], list[int]]:
-        """Takes candidates, likeliest first; gives the parent and the token of each beam that goes on."""
-        chosen: list[tuple[int, int]] = []
-        running = []
-        for rank, (score, parent, token) in enumerate(zip(scores, parents, tokens, strict=True)):
-            before = self.running[min(parent, len(self.running) - 1)][1]
-            if token == self._stop:
-                if rank < self._beams and not self.full:
-                    self.ended.append(Completion(before, (score / (len(before) + 1),), True))
-            elif len(chosen) < self._beams:
-                chosen.append((parent, token))
-                running.append((score, (*before, token)))
-        self.running = running
-        return [parent for parent, _ in chosen], [token for _, token in chosen]
-
-    def best(self) -> list[Completion]:
-        """The likeliest completions; where too few have ended, with those that were cut."""
-        cut = [] if self.full else [Completion(ids, (score / len(ids),), False) for score, ids in self.running]
-        return sorted([*self.ended, *cut], key=lambda c: -c.logprobs[0])[: self._beams]
-
-
 def _searched(
     logits: torch.Tensor, step: Step, documents: int, stop: int, settings: GenerationSettings
 ) -> list[list[Completion]]:
@@ -114,7 +82,7 @@ def _searched(
     Scores are means of log-probabilities, the end included, as in transformers and in CTranslate2.
     """
     beams, rows = settings.beams, len(logits)
-    hypotheses = [_Hypotheses(beams, stop) for _ in range(documents)]
+    hypotheses = [Hypotheses(beams, stop) for _ in range(documents)]
     found = _without(logits.float().log_softmax(-1), stop)[:, None]
     vocabulary = found.shape[-1]
     for number in range(settings.max_topic_tokens):
