@@ -17,12 +17,13 @@ class Hypotheses:
 
     def advance(self, scores: list[float], parents: list[int], tokens: list[int]) -> tuple[list[int], list[int]]:
         """Takes candidates, likeliest first; gives the parent and the token of each beam that goes on."""
+        full = self.full  # before this step: all that end in one step compete, as in transformers and in CTranslate2
         chosen: list[tuple[int, int]] = []
         running = []
         for rank, (score, parent, token) in enumerate(zip(scores, parents, tokens, strict=True)):
             before = self.running[min(parent, len(self.running) - 1)][1]
             if token == self._stop:
-                if rank < self._beams and not self.full:
+                if rank < self._beams and not full:
                     self.ended.append(Completion(before, (score / (len(before) + 1),), True))
             elif len(chosen) < self._beams:
                 chosen.append((parent, token))
