@@ -23,8 +23,8 @@ from generate_cpu import load_documents
 
 SAID = re.compile(r"(\d+) topics? written .* in ([\d.]+) s")
 RUNS = {
-    "plain, one core": ["--threads", "1"],
-    "plain, two cores": ["--threads", "2"],
+    "plain, one core": ["--threads", "1", "--no-cache"],
+    "plain, two cores": ["--threads", "2", "--no-cache"],
     "ray, one worker": ["--engine", "ray", "--threads", "1", "--ray-workers", "1"],
     "ray, two workers": ["--engine", "ray", "--threads", "1", "--ray-workers", "2"],
 }

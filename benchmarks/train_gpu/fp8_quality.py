@@ -6,7 +6,10 @@ The same examples, order, rates and start of the adapter. "bf16" and "fp8" are t
 packs of another size, which shows what rounding alone does. The best adapter of each is also read in bf16, whatever it
 was trained in, as generation reads it. --base is a trained model in bf16, such as the embedded one. Prints lines
 "RESULT {...}"; the last holds the relative differences to bf16, of which FP8's must be within LIMIT. CARRY holds
-arxiv.jsonl.xz.
+arxiv.jsonl.xz, rows {"text", "topic"}.
+
+Without a GPU the reference is float32, and "fp8" rounds all that a GPU rounds, with the products of what was rounded
+summed in float32 (a GPU's sums are coarser).
 """
 
 import argparse
@@ -20,6 +23,7 @@ from typing import Any
 import torch
 from ours import read_examples
 
+from topicgen.llama import fp8
 from topicgen.models import WeightsFolder, find_base
 from topicgen.training import memory
 from topicgen.training.base import load_base
@@ -35,12 +39,21 @@ RUNS: dict[str, dict[str, Any]] = {
     "other packs": {"precision": "bf16", "pack_tokens": 2048},
     "fp8": {"precision": "fp8"},
 }
-ON_CPU: dict[str, dict[str, Any]] = {"float32": {"precision": "float32"}, "other packs": {"pack_tokens": 1100}}
+ON_CPU: dict[str, dict[str, Any]] = {"float32": {}, "other packs": {"pack_tokens": 1100}, "fp8": {"precision": "fp8"}}
+
+
+def multiply(x: torch.Tensor, x_scale: torch.Tensor, matrix: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """fp8.multiply for a CPU; the product is rounded to bfloat16 as there, and float32 for the layers around it."""
+    product = (x.float() @ matrix.float().t()) * x_scale * scale
+    return product.bfloat16().float()
 
 
 def trainer_of(base: WeightsFolder, data: Data, settings: TrainingSettings, folder: str) -> Trainer:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    plan = memory.plan(base.config, settings, device)
+    if device.type == "cpu" and settings.precision == "fp8":
+        plan = replace(memory.plan(base.config, replace(settings, precision="float32"), device), precision="fp8")
+    else:
+        plan = memory.plan(base.config, settings, device)
     model = load_base(base, settings, plan, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     trainer = Trainer(model, data, settings, plan, Path(folder), "quality", lambda row: None, print)
     trainer._save = lambda: None  # type: ignore[method-assign] # nothing goes on from here
@@ -97,6 +110,8 @@ def main() -> None:
     options = parser.parse_args()
     plain: Precision = "bf16" if torch.cuda.is_available() else "float32"
     runs = RUNS if torch.cuda.is_available() else ON_CPU
+    if runs is ON_CPU:
+        fp8.multiply = multiply
     settings = TrainingSettings(
         num_train_epochs=options.epochs,
         learning_rate=options.learning_rate,
