@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -99,6 +98,8 @@ def transformers(kind: str, batch: int, threads: int) -> Callable[[list[str]], l
 
 def measure(system: str, documents: Rows, threads: int) -> dict[str, object]:
     """Runs one system: documents a second, peak memory, topics."""
+    from topicgen.peak_memory import peak_memory
+
     name, *rest = system.split()
     run = ct2(rest[0], len(rest) > 1, threads) if name == "ct2" else transformers(rest[0], int(rest[1][1:]), threads)
     texts = [text for text, _ in documents]
@@ -106,8 +107,7 @@ def measure(system: str, documents: Rows, threads: int) -> dict[str, object]:
     began = time.perf_counter()
     topics = run(texts)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # bytes; Linux counts in KiB
-    return {"system": system, "rate": len(texts) / seconds, "peak": peak, "topics": topics}
+    return {"system": system, "rate": len(texts) / seconds, "peak": peak_memory(), "topics": topics}
 
 
 def cold_start(threads: int) -> float:

@@ -18,7 +18,6 @@ counts as a group; coverage is the share of the documents outside of it.
 import argparse
 import json
 import multiprocessing
-import resource
 import subprocess
 import tempfile
 import time
@@ -30,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from topicgen.peak_memory import peak_memory
 from topicgen.themes.grouping import group
 from topicgen.themes.space import Space
 from topicgen.themes.terms import counted_terms
@@ -125,14 +125,6 @@ def nmf(collection: Collection, order: np.ndarray, number: int | None) -> np.nda
     return np.asarray(parts.argmax(axis=1))
 
 
-def peak_megabytes() -> float:
-    """Largest memory of this process so far; what the kernel reports for a child otherwise includes its parent's."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return next(int(x.split()[1]) / 1024 for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def fit_all(system: Callable[..., np.ndarray], collection: Collection, orders: np.ndarray, number: int | None) -> Fits:
     """Runs in a process of its own, whose peak memory is that of the system."""
     labels, start = [], time.perf_counter()
@@ -141,7 +133,7 @@ def fit_all(system: Callable[..., np.ndarray], collection: Collection, orders: n
         found[order] = system(collection, order, number)
         labels.append(found)
     seconds = (time.perf_counter() - start) / len(orders)
-    return Fits(np.array(labels), seconds, peak_megabytes())
+    return Fits(np.array(labels), seconds, peak_memory() / 2**20)
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:

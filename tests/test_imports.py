@@ -7,7 +7,7 @@ from pathlib import Path
 import topicgen
 
 ORDER = """
-version errors extras html records config cache digests locks
+version errors extras peak_memory html records config cache digests locks
 quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs staging parquet_output terminal writer
 prompt passages adapters models phrase merging chat

@@ -1,7 +1,6 @@
 """A sample of the input, run on this machine -> documents, tokens, time and memory of the whole; nothing is written."""
 
 import io
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from topicgen.config import GenerationSettings, ReaderSettings, WriterSettings
 from topicgen.generate import TopicGenerator
+from topicgen.peak_memory import peak_memory
 from topicgen.quarantine import Problems
 from topicgen.reader import read_sources
 from topicgen.records import Document
@@ -96,7 +96,7 @@ def estimate(
         timed=timed,
         documents_per_second=rate,
         seconds=total / rate if rate else 0.0,
-        memory_bytes=_peak_memory(),
+        memory_bytes=peak_memory(),
         accelerator_bytes=_peak_accelerator_memory(),
         output_bytes=round(size / max(1, timed) * total),
     )
@@ -150,11 +150,6 @@ def _time(
         if time.monotonic() - began > TIMED_SECONDS:
             break
     return done, time.monotonic() - began, size
-
-
-def _peak_memory() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
 
 
 def _peak_accelerator_memory() -> int:

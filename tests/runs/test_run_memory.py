@@ -10,16 +10,17 @@ import pytest
 from commands import PATIENCE
 
 CODE = """
-import resource, sys
+import sys
 sys.path.insert(0, sys.argv[1])
 from stub_engine import stub_job
 assert stub_job(["in.csv"], sys.argv[2]).run() == 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+from topicgen.peak_memory import peak_memory
+print(peak_memory())
 """
 
 
 def peak(folder: Path, documents: int, output: str) -> int:
-    """Peak memory of a run in a process of its own, in the system's unit."""
+    """Peak memory of a run in a process of its own, in bytes."""
     with (folder / "in.csv").open("w") as file:
         file.write("id,text\n")
         file.writelines(f"{number},Bees make honey number {number} of many.\n" for number in range(documents))

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from topicgen.peak_memory import peak_memory
 from topicgen.terminal import harmless
 
 LINES = 20  # in a whole run, where stderr is no terminal
@@ -34,9 +35,7 @@ class Display:
         """Most memory in use: of the GPU, or of the process."""
         if self._device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self._device))
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+        return peak_memory()
 
     @contextmanager
     def over(self, steps: int) -> Iterator[None]:
