@@ -103,6 +103,7 @@ class ParquetTopics:
         self._rows, self._size = [], 0
         with self._output.guard():
             self._file.write_table(pa.Table.from_pydict(columns, schema=self._schema()))
+            pa.default_memory_pool().release_unused()  # else memory grows over the first hundred groups
 
     def _fit_kinds(self) -> None:
         kinds = dict(self._kinds)
