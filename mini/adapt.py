@@ -5,8 +5,8 @@
     python mini/adapt.py --base build/writer --labels build/labels.jsonl --corpus build/corpus --out build/mini
 
 Without --labels the model is fitted to written topics; with both, these are rehearsed. Every fold is scored on rows
-that its models never saw; the written model is then fitted to all rows. Some general texts, with the core of their
-title as topic, are rehearsed so that other domains are not forgotten. Several models that differ only in their seed are
+that its models never saw; the written model is then fitted to all rows. General texts, with the core of their title as
+topic, are rehearsed so that other domains are not forgotten. Several models that differ only in their seed are
 averaged into one (model soup, Wortsman et al. 2022).
 """
 
@@ -33,20 +33,22 @@ from topicgen import TopicGenerator
 from topicgen.intervals import bootstrap
 from topicgen.metrics import SCORES
 
+Known = tuple[list[Pair], list[Pair]]  # general texts with cores of titles, texts with written topics
 PROMPT = Path(topicgen.__file__).parent / "assets/mini/prompt.json"
 
 
-def tune(base, tokenizer, pairs: list[Pair], general: list[Pair], args, seed: int):
+def tune(base, tokenizer, pairs: list[Pair], known: Known, args, seed: int):
     """One model fitted to the pairs: AdamW, linear decay, loss on topic tokens (and a little on the text)."""
     device = base.device
     model = copy.deepcopy(base)
     trainer = mini.Trainer(model, compiled=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.95), weight_decay=args.weight_decay)
     rng = random.Random(seed)
-    extra = min(len(general), int(args.rehearsal * len(pairs)))
-    total, step = -(-(len(pairs) + extra) // args.batch_rows) * args.epochs, 0
+    shares = (args.rehearsal, args.rehearsal_written)
+    extra = [min(len(some), int(share * len(pairs))) for some, share in zip(known, shares, strict=True)]
+    total, step = -(-(len(pairs) + sum(extra)) // args.batch_rows) * args.epochs, 0
     for _ in range(args.epochs):
-        chosen = pairs + rng.sample(general, extra)
+        chosen = pairs + [pair for some, count in zip(known, extra, strict=True) for pair in rng.sample(some, count)]
         rng.shuffle(chosen)
         for first in range(0, len(chosen), args.batch_rows):
             rows = place(*pack(*encode(tokenizer, chosen[first : first + args.batch_rows])), str(device))
@@ -63,8 +65,8 @@ def tune(base, tokenizer, pairs: list[Pair], general: list[Pair], args, seed: in
     return model.eval()
 
 
-def soup(base, tokenizer, pairs: list[Pair], general: list[Pair], args):
-    models = [tune(base, tokenizer, pairs, general, args, args.seed + k) for k in range(args.soup)]
+def soup(base, tokenizer, pairs: list[Pair], known: Known, args):
+    models = [tune(base, tokenizer, pairs, known, args, args.seed + k) for k in range(args.soup)]
     with torch.no_grad():
         for group in zip(*(m.parameters() for m in models), strict=True):
             group[0].copy_(torch.stack([p.data for p in group]).mean(0))
@@ -109,7 +111,7 @@ def as_shipped(model, tokenizer: Tokenizer, texts: list[str]) -> list[str]:
         return [topic.topic for topic in TopicGenerator.load(name).generate(texts)]
 
 
-def cross_validate(base, tokenizer, labels: list[dict], general: list[Pair], args) -> tuple[list[str], list[str]]:
+def cross_validate(base, tokenizer, labels: list[dict], known: Known, args) -> tuple[list[str], list[str]]:
     """Out-of-fold predictions of every row, greedy and as shipped; folds by position after a seeded shuffle."""
     order = list(range(len(labels)))
     random.Random(args.seed).shuffle(order)
@@ -117,7 +119,7 @@ def cross_validate(base, tokenizer, labels: list[dict], general: list[Pair], arg
     for fold in range(args.folds):
         held = order[fold :: args.folds]
         seen = [(labels[i]["text"], TOPIC, labels[i]["topic"]) for i in order if i not in set(held)]
-        model, texts = soup(base, tokenizer, seen, general, args), [labels[i]["text"] for i in held]
+        model, texts = soup(base, tokenizer, seen, known, args), [labels[i]["text"] for i in held]
         looked = as_shipped(model, tokenizer, texts) if args.as_shipped else texts
         for i, topic, again in zip(held, write_topics(model, tokenizer, texts), looked, strict=True):
             predictions[i], shipped[i] = topic, again
@@ -160,6 +162,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs="+", default=[4])
     parser.add_argument("--soup", type=int, nargs="+", default=[5])
     parser.add_argument("--rehearsal", type=float, nargs="+", default=[0.5], help="general texts per labelled row")
+    parser.add_argument(
+        "--rehearsal-written", type=float, nargs="+", default=[0.5], help="written topics per labelled row"
+    )
     parser.add_argument("--text-weight", type=float, nargs="+", default=[0.0])
     parser.add_argument("--weight-decay", type=float, nargs="+", default=[0.1])
     parser.add_argument("--batch-rows", type=int, nargs="+", default=[16])
@@ -171,15 +176,16 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=8)
     parser.add_argument("--device", default="cuda")
     args = parser.parse_args()
-    grid = ("lr", "epochs", "soup", "rehearsal", "text_weight", "weight_decay", "batch_rows")
+    grid = ("lr", "epochs", "soup", "rehearsal", "rehearsal_written", "text_weight", "weight_decay", "batch_rows")
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.base / "tokenizer.json"))
     base = LlamaForCausalLM.from_pretrained(args.base, dtype=torch.float32).to(args.device)
     general, written = topic_pairs(args.corpus, args.written, args.jobs)
+    known: Known = (general, written)
     if args.labels:
         labels = [json.loads(line) for line in args.labels.read_text(encoding="utf-8").splitlines()]
-        general += written
     else:
+        known = (general, [])
         labels = [{"text": text, "topic": topic} for text, _, topic in written]
     references = [row["topic"] for row in labels]
     if args.folds:
@@ -190,7 +196,7 @@ def main() -> None:
         one = argparse.Namespace(**{**vars(args), **dict(zip(grid, values, strict=True))})
         settings = dict(zip(grid, values, strict=True))
         if args.folds:
-            predictions, shipped = cross_validate(base, tokenizer, labels, general, one)
+            predictions, shipped = cross_validate(base, tokenizer, labels, known, one)
             result = {**settings, **summary(predictions, references)}
             if args.as_shipped:
                 predictions, result["as shipped"] = shipped, summary(shipped, references)
@@ -204,7 +210,7 @@ def main() -> None:
         args.predictions.write_text(json.dumps({"settings": best[1], "out_of_fold": best[2]}, indent=0))
     if args.out and best:
         one = argparse.Namespace(**{**vars(args), **best[1]})
-        model = soup(base, tokenizer, [(r["text"], TOPIC, r["topic"]) for r in labels], general, one)
+        model = soup(base, tokenizer, [(r["text"], TOPIC, r["topic"]) for r in labels], known, one)
         mini.save(model, args.out)
         tokenizer.save(str(args.out / "tokenizer.json"))
         print("RESULT", json.dumps({"written": best[1], "general": general_summary(model, tokenizer, args.corpus)}))

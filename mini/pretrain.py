@@ -3,10 +3,10 @@
     python mini/pretrain.py --corpus build/corpus --tokenizer build/tokenizer.json --out build/base --seconds 560
     torchrun --nproc-per-node 2 mini/pretrain.py ...     # the same on two GPUs: twice the batch
 
-Titles come behind <|title|>. While the learning rate cools down, a share of the batches has topics behind <|topic|>:
-those written for this project, and the cores of the titles of general texts. Matrices learn by Muon, embeddings and
-norms by AdamW; the learning rate is warmed up, held, and cooled down to zero. The length of the run is a number of
-seconds, so that a rented GPU is used to the last one; log.jsonl tells the tokens.
+Titles come behind <|title|>; a general text has in half of the passes what its title names behind <|topic|>. While
+the learning rate cools down, a share of the batches has topics behind <|topic|> that were written for this project.
+Matrices learn by Muon, embeddings and norms by AdamW; the learning rate is warmed up, held, and cooled down to zero.
+The length of the run is a number of seconds, so that a rented GPU is used to the last one; log.jsonl tells the tokens.
 """
 
 import argparse
@@ -35,8 +35,10 @@ def optimizers(model, args: argparse.Namespace) -> list[torch.optim.Optimizer]:
         others, lr=args.embedding_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=args.device != "cpu"
     )
     if args.optimizer == "adamw":
-        return [adam, torch.optim.AdamW(matrices, lr=args.lr, betas=(0.9, 0.95), weight_decay=0.1)]
-    muon = torch.optim.Muon(matrices, lr=args.lr, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+        return [adam, torch.optim.AdamW(matrices, lr=args.lr, betas=(0.9, 0.95), weight_decay=args.weight_decay)]
+    muon = torch.optim.Muon(
+        matrices, lr=args.lr, weight_decay=args.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
     return [adam, muon]
 
 
@@ -113,6 +115,7 @@ def main() -> None:
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--embedding-lr", type=float, default=3e-3)
+    parser.add_argument("--weight-decay", type=float, default=0.1, help="of the matrices")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--cooldown", type=float, default=0.4, help="share of the run")
     parser.add_argument("--batch-tokens", type=int, default=131072, help="of each process")
@@ -120,7 +123,7 @@ def main() -> None:
     parser.add_argument("--target-weight", type=float, default=2.0)
     parser.add_argument("--topics", type=Path, nargs="*", default=[], help="tables of topics by the hash of their text")
     parser.add_argument(
-        "--topic-share", type=float, default=0.3, help="of the batches of the cool-down: topics, not titles"
+        "--topic-share", type=float, default=0.25, help="of the batches of the cool-down: topics, not titles"
     )
     parser.add_argument("--jobs", type=int, default=16)
     parser.add_argument("--shards", type=int, default=None, help="use only the first shards")
@@ -141,8 +144,8 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(str(args.tokenizer))
     shards = sorted(args.corpus.glob("corpus-*.jsonl.xz"))[: args.shards]
     titles = load_corpus(args.tokenizer, shards, args.device, args.jobs)
-    titled, written = topic_pairs(args.corpus, args.topics, args.jobs)
-    topics = place(*pack(*encode(tokenizer, titled + written)), args.device)
+    _, written = topic_pairs(args.corpus, args.topics, args.jobs)
+    topics = place(*pack(*encode(tokenizer, written)), args.device)
     held_out = held_out_rows(args, tokenizer)
     if args.init:
         model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32).to(args.device)

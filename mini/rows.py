@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from shards import read_shard, read_topics, text_hash
+from shards import Row, read_shard, read_topics, text_hash
 from tokenizer import BOS, EOS, TITLE, TOPIC
 from tokenizers import Tokenizer
 
 Pair = tuple[str, str, str]  # text, separator, target
 CONTEXT = 1024
+EDITED = 12  # words of a title that editors wrote, at most
 LEAD = re.compile(r"^(an?|the|on|on the|towards?|some)\s+", re.IGNORECASE)
 MEANS = re.compile(r"\s+(via|using|by|based on|through|with)\s.*$", re.IGNORECASE)
 
@@ -31,13 +32,15 @@ class Rows:
     """Token rows ``<bos> text <title>|<topic> target <eos>`` behind one another.
 
     tokens: int64 (total,) on the device of training. starts, lengths, prompts: (rows,) on the CPU, in tokens; the
-    prompt reaches up to and includes the separator.
+    prompt reaches up to and includes the separator. twins: (rows,), the row of the same text with another target, or
+    the row itself; a pass over the rows takes one of the two.
     """
 
     tokens: torch.Tensor
     starts: np.ndarray
     lengths: np.ndarray
     prompts: np.ndarray
+    twins: np.ndarray
 
 
 def encode(tokenizer: Tokenizer, pairs: list[Pair]) -> tuple[list[list[int]], list[int]]:
@@ -59,29 +62,59 @@ def pack(rows: list[list[int]], prompts: list[int]) -> tuple[np.ndarray, np.ndar
     return tokens, np.array([len(row) for row in rows]), np.array(prompts)
 
 
-def place(tokens: np.ndarray, lengths: np.ndarray, prompts: np.ndarray, device: str) -> Rows:
+def place(
+    tokens: np.ndarray, lengths: np.ndarray, prompts: np.ndarray, device: str, twins: np.ndarray | None = None
+) -> Rows:
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    return Rows(torch.from_numpy(tokens.astype(np.int64)).to(device), starts, lengths, prompts)
+    own = np.arange(len(lengths)) if twins is None else twins
+    return Rows(torch.from_numpy(tokens.astype(np.int64)).to(device), starts, lengths, prompts, own)
 
 
-def _encode_shard(job: tuple[Path, Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # tokens, lengths, prompts, twins
+
+
+def _encode_shard(job: tuple[Path, Path]) -> Encoded:
     tokenizer_path, path = job
-    pairs = [(row["text"], TITLE, row["title"]) for row in read_shard(path)]
-    return pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs))
+    rows = list(read_shard(path))
+    cores = [
+        (number, subject)
+        for number, row in enumerate(rows)
+        if row["domain"] != "arxiv" and (subject := core(row["title"]) or general_topic(row))
+    ]
+    pairs = [(row["text"], TITLE, row["title"]) for row in rows]
+    pairs += [(rows[number]["text"], TOPIC, subject) for number, subject in cores]
+    twins = np.arange(len(pairs))
+    for twin, (number, _) in enumerate(cores, start=len(rows)):
+        twins[number], twins[twin] = twin, number
+    return *pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs)), twins
 
 
 def load_corpus(tokenizer_path: Path, shards: list[Path], device: str, jobs: int) -> Rows:
-    """All texts with their titles."""
+    """All texts with their titles; general texts also with the core of their title as topic, as a twin."""
     with ProcessPoolExecutor(jobs) as pool:
         parts = list(pool.map(_encode_shard, [(tokenizer_path, path) for path in shards]))
-    tokens, length, prompt = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return place(tokens, length, prompt, device)
+    before = np.cumsum([0, *(len(part[1]) for part in parts)])
+    tokens, length, prompt, twins = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return place(tokens, length, prompt, device, twins + np.repeat(before[:-1], np.diff(before)))
 
 
 def supported(title: str, text: str) -> bool:
     """Whether most long words of a title stand in its text: forum titles often do not say what the post is about."""
     long_words = [word for word in title.lower().split() if len(word) > 3]
     return bool(long_words) and sum(word in text.lower() for word in long_words) >= 0.6 * len(long_words)
+
+
+def general_topic(row: Row) -> str | None:
+    """What a text outside science is about, from its title: the core, or all of it where editors wrote it.
+
+    People who post in forums ask, tell and joke; their titles count only where they name what the text has.
+    """
+    title = row["title"]
+    subject = core(title)
+    if row["domain"] != "reddit":
+        return subject or (title if 2 <= len(title.split()) <= EDITED else None)
+    asks = "?" in title or title.lower().startswith(("i ", "my ", "how ", "why ", "what "))
+    return subject if subject and not asks and supported(subject, row["text"]) else None
 
 
 def _shard_pairs(job: tuple[Path, dict[str, str]]) -> tuple[list[Pair], list[Pair]]:
@@ -91,11 +124,8 @@ def _shard_pairs(job: tuple[Path, dict[str, str]]) -> tuple[list[Pair], list[Pai
     for row in read_shard(path):
         if topic := topics.get(text_hash(row["text"])):
             written.append((row["text"], TOPIC, topic))
-        elif row["domain"] != "arxiv":
-            subject = core(row["title"])
-            asks = "?" in row["title"] or row["title"].lower().startswith(("i ", "my ", "how ", "why ", "what "))
-            if subject and not asks and supported(subject, row["text"]):
-                titled.append((row["text"], TOPIC, subject))
+        elif row["domain"] != "arxiv" and (subject := general_topic(row)):
+            titled.append((row["text"], TOPIC, subject))
     return titled, written
 
 
@@ -166,10 +196,14 @@ def cut(lengths: np.ndarray, size: int, most: int) -> Iterator[slice]:
 
 
 def epochs(rows: Rows, size: int, seed: int, most: int) -> Iterator[tuple[Rows, np.ndarray]]:
-    """Endless batches of rows in random order, epoch after epoch."""
+    """Endless batches of rows in random order, epoch after epoch; of two twins one, by a coin."""
     generator = np.random.default_rng(seed)
     while True:
-        order = generator.permutation(len(rows.lengths))
+        own = np.arange(len(rows.lengths))
+        coin = generator.random(len(own)) < 0.5
+        first = np.minimum(own, rows.twins)
+        kept = (rows.twins == own) | ((own == first) == coin[first])
+        order = generator.permutation(own[kept])
         batches = [order[part] for part in cut(rows.lengths[order], size, most)]
         for index in generator.permutation(len(batches)):
             yield rows, batches[index]
