@@ -110,6 +110,9 @@ torchrun() {
   rm -rf "$work/together"
   one together "$limit" $python -m torch.distributed.run --standalone --nproc-per-node 2 -m topicgen \
     $(settings "$base" together 8) --precision "$precision" && alike together runs "$work/together" "$work/whole"
+  rm -rf "$work/shared"
+  one shared "$limit" $python -m torch.distributed.run --standalone --nproc-per-node 2 -m topicgen \
+    $(settings "$base" shared 8) --precision "$precision" --fsdp && alike shared runs "$work/shared" "$work/together"
 }
 for part in $parts; do
   echo "-- $part"

@@ -154,10 +154,23 @@ def test_matrices_kept_in_four_bits_compute_what_dense_ones_do(folder: Path, row
     require_equal(on_gpu(packed, rows), on_gpu(dense, rows), 0.01)
 
 
-def test_fp8_rounds_and_does_no_more(folder: Path, rows: list[TokenRow], exact: Result) -> None:
+def product_on_the_processor(
+    x: torch.Tensor, x_scale: torch.Tensor, matrix: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    return (x.float() @ matrix.float().t()) * x_scale * scale
+
+
+def test_fp8_rounds_and_does_no_more(
+    folder: Path, rows: list[TokenRow], exact: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that of the rounding, which a processor can do too: 16 % of the gradient, 15 % on an H200."""
     if torch.cuda.get_device_capability() < fp8.CAPABILITY:
         pytest.skip("no FP8")
-    loss, gradients = on_gpu(model_on(folder, CUDA, torch.bfloat16, precision="fp8", compiled=True), rows)
-    assert loss == pytest.approx(exact[0], rel=0.02)
-    ours, theirs = (torch.cat([part[name].flatten() for name in exact[1]]) for part in (gradients, exact[1]))
-    assert relative(ours, theirs) < 0.15
+    ours = on_gpu(model_on(folder, CUDA, torch.bfloat16, precision="fp8", compiled=True), rows)
+    monkeypatch.setattr(fp8, "multiply", product_on_the_processor)
+    rounded = in_packs(model_on(folder, torch.device("cpu"), torch.float32, precision="fp8"), rows, 4096)
+    assert ours[0] == pytest.approx(exact[0], rel=0.02)
+    of_gpu, of_rounding, true = (
+        torch.cat([part[name].flatten().double() for name in exact[1]]) for _, part in (ours, rounded, exact)
+    )
+    assert relative(of_gpu, true) < 1.1 * relative(of_rounding, true)
