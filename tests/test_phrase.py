@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topicgen.phrase import clean, distinct, fallback, group_alike, support
+from topicgen.phrase import clean, distinct, fallback, group_alike, support, unstuck
 
 QUOTES = "\"'`“”‘’«»„"
 TRAILING = ".,;:!?…-–—/|"
@@ -148,6 +148,37 @@ def test_distinct_gives_indices_in_order_without_repeats(topics: list[str], coun
     assert len(chosen) <= count
     assert not topics or chosen[0] == 0
     assert len({topics[number] for number in chosen}) == len(chosen)
+
+
+@pytest.mark.parametrize(
+    ("topic", "said_once"),
+    [
+        ("Serena Williams' Recovery Recovery Recovery", "Serena Williams' Recovery"),
+        ("World Champion Kim's Kim's Kim", "World Champion Kim"),
+        ("Hewitt, Roddick, roddick", "Hewitt, roddick"),
+        ("New York, New Jersey", "New York, New Jersey"),
+        ("Duran Duran on tour tour", "Duran Duran on tour"),
+        ("Growth of 2 2 percent", "Growth of 2 percent"),
+        ("A - - B", "A - - B"),
+        ("", ""),
+    ],
+)
+def test_a_word_is_said_again_only_where_the_document_does(topic: str, said_once: str) -> None:
+    assert unstuck(topic, "The band Duran\nDuran plays again, and again on its tour.") == said_once
+
+
+@given(st.lists(st.sampled_from(["ice", "Ice", "ice's", "melts,", "-", "“ice”", "電"])).map(" ".join), st.text())
+def test_saying_once_is_done_in_one_go(topic: str, document: str) -> None:
+    once = unstuck(topic, document)
+    assert unstuck(once, document) == once
+    assert bool(once) == bool(topic)
+
+
+@pytest.mark.parametrize("hostile", ["a " * 250_000, "a" * 500_000, " -" * 250_000, "a " + "-" * 500_000])
+def test_hostile_documents_are_searched_in_bounded_time(hostile: str) -> None:
+    start = time.perf_counter()
+    unstuck("ice ice melts", hostile)
+    assert time.perf_counter() - start < 2
 
 
 @pytest.mark.parametrize(

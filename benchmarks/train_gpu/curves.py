@@ -4,18 +4,23 @@
     python curves.py compare WORK                          # differences of all pairs of runs that are there
 
 ours    topicgen's trainer: packs, one prefix, compiled where there is a GPU
+packs   the same in smaller packs
 peft    transformers and PEFT: sdpa, one padded batch a step, layers computed again in the backward pass
-eager   the same with another attention, which shows what rounding alone does to a curve
-Each as -nf4 or -bf16, or -float32 without a GPU, where ours and peft must agree. --base is a Llama in NF4 (for -nf4) or
+eager   the same with another attention, which rounds otherwise
+exact   the same computed in float32, from the weights as they are stored
+Each as -nf4 or -bf16, or -float32 without a GPU, where ours and peft must agree. How far peft lies from exact is what
+rounding does to a curve; ours should lie no farther. --base is a Llama in NF4 (for -nf4) or
 unquantised. The optimiser is torch's AdamW in float32 for all; the loss is that of the topic tokens. CARRY holds
 arxiv.jsonl.xz. Prints lines "RESULT {...}".
 """
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +37,12 @@ from topicgen.training.rows import TokenRow, encode_examples
 from topicgen.training.schedule import Schedule
 from topicgen.training.settings import MODULES, TrainingSettings
 
-SYSTEMS, PRECISIONS = ("ours", "peft", "eager"), ("nf4", "bf16", "float32")
+SYSTEMS, PRECISIONS = ("ours", "packs", "peft", "eager", "exact"), ("nf4", "bf16", "float32")
+REFERENCES = ("peft", "exact")
 EXAMPLES = 8  # of a step
 MAX_TOKENS = 512
 SMOOTHED = 10  # steps
+SMALL_PACK = 1024  # tokens; else the examples of a step are one pack
 IGNORED = -100
 
 
@@ -76,21 +83,25 @@ def peft_model(base: WeightsFolder, system: str, settings: TrainingSettings, dev
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    dtype = torch.bfloat16 if device.type == "cuda" and system != "exact" else torch.float32
     quantization = None
     if settings.precision == "nf4" and not base.quantized:
         quantization = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_compute_dtype=dtype,
         )
     model = AutoModelForCausalLM.from_pretrained(
         base.path,
-        dtype=torch.bfloat16 if device.type == "cuda" else torch.float32,
+        dtype=dtype,
         device_map={"": 0 if device.type == "cuda" else "cpu"},
         attn_implementation="eager" if system == "eager" else "sdpa",
         **({"quantization_config": quantization} if quantization else {}),
     )
+    for module in model.modules():
+        if hasattr(module, "compute_dtype"):  # of bitsandbytes: a quantised base says bfloat16
+            module.compute_dtype = dtype
     model.config.use_cache = False
     model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
     lora = LoraConfig(
@@ -162,7 +173,8 @@ def run(name: str, options: argparse.Namespace) -> None:
     examples = read_examples(options.carry / "arxiv.jsonl.xz")
     encoded = encode_examples(examples, prompt, base.tokenizer, settings.max_length)
     data = Data(encoded.prefix, encoded.rows, [], base.tokenizer, encoded.rows[0].ids[-1])
-    if system == "ours":
+    if system in ("ours", "packs"):
+        settings = replace(settings, pack_tokens=SMALL_PACK if system == "packs" else None)
         made = train_ours(base, data, settings, device)
     else:
         made = train_peft(base, data, settings, device, system)
@@ -208,10 +220,9 @@ def difference(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def compare(work: Path) -> None:
     found = {path.stem: json.loads(path.read_text()) for path in sorted(work.glob("curve-*.json"))}
     for precision in PRECISIONS:
-        other = found.get(f"curve-peft-{precision}")
-        for system in ("ours", "eager"):
-            one = found.get(f"curve-{system}-{precision}")
-            if one and other:
+        for reference, system in itertools.product(REFERENCES, SYSTEMS):
+            one, other = (found.get(f"curve-{name}-{precision}") for name in (system, reference))
+            if one and other and system != reference:
                 print("RESULT " + json.dumps(difference(one, other)), flush=True)
 
 

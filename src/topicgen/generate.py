@@ -15,7 +15,7 @@ from topicgen.errors import UsageError, UserError
 from topicgen.merging import merge_topics
 from topicgen.models import ModelFolder, find_model, find_served
 from topicgen.passages import Passage, split_passages
-from topicgen.phrase import clean, distinct, fallback, support
+from topicgen.phrase import clean, distinct, fallback, support, unstuck
 from topicgen.prompt import EncodedPrompt, PromptEncoder
 from topicgen.records import Document, RankedTopic, Status, Topic
 from topicgen.topic_cache import TopicCache
@@ -156,8 +156,8 @@ class TopicGenerator:
         passages, whole = split_passages(document.text[:LONG_CHARACTERS], self._encoder, settings.max_passages)
         return passages, whole and not document.cut and len(document.text) <= LONG_CHARACTERS
 
-    def _text(self, completion: Completion) -> str:
-        return clean(self.model.tokenizer.decode(completion.ids), finished=completion.finished)
+    def _text(self, completion: Completion, document: str) -> str:
+        return unstuck(clean(self.model.tokenizer.decode(completion.ids), finished=completion.finished), document)
 
     def _look_again(
         self,
@@ -172,14 +172,14 @@ class TopicGenerator:
         """
 
         def doubtful(completion: Completion, text: str) -> bool:
-            return completion.score < DOUBTFUL_SCORE or support(self._text(completion), text) < 1
+            return completion.score < DOUBTFUL_SCORE or support(self._text(completion, text), text) < 1
 
         again = [ids for ids, text in texts.items() if completions[ids] and doubtful(completions[ids][0], text)]
         found = self.engine.generate(again, replace(settings, beams=SECOND_LOOK_BEAMS)) if again else []
         for ids, candidates in zip(again, found, strict=True):
 
             def worth(completion: Completion, text: str = texts[ids]) -> float:
-                topic = self._text(completion)
+                topic = self._text(completion, text)
                 likelihood = math.log(max(completion.score, sys.float_info.min)) * (len(completion.ids) + 1)
                 return likelihood + SUPPORT_WEIGHT * support(topic, text) if topic else -math.inf
 
@@ -214,7 +214,7 @@ class TopicGenerator:
 
     def _ranked(self, text: str, completions: Sequence[Completion], settings: GenerationSettings) -> list[RankedTopic]:
         """The distinct topics of one passage, likeliest first."""
-        texts = [self._text(completion) for completion in completions]
+        texts = [self._text(completion, text) for completion in completions]
         scores = [completion.score if completion.logprobs else None for completion in completions]
         ranked = [RankedTopic(topic, score) for topic, score in zip(texts, scores, strict=True) if topic]
         if not ranked:

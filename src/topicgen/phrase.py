@@ -1,5 +1,6 @@
 """What a model wrote in, a topic out: one line, without quotes, markers or loose ends."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ _QUOTES = "\"'`“”‘’«»„"
 _TRAILING = " \t.,;:!?…-–—/|"
 _CONNECTING = "a an and as at based between by for from in into of on or over the to under using via with without"
 _LOOSE_END = re.compile(rf"\s+({_CONNECTING.replace(' ', '|')})$", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"['’]s?$")
 _JOINERS = "\u200d\u200c"
 _HALF = "\ufffd"  # what a character becomes whose bytes were cut
 _LONGEST = 4_096  # characters of an answer that are read
@@ -61,6 +63,22 @@ def clean(raw: str, *, finished: bool = True) -> str:
         if any(c.isalnum() for c in text):
             return text
     return ""
+
+
+def unstuck(topic: str, document: str) -> str:
+    """The topic without words that it says again at once, as small models do when they get stuck.
+
+    A word counts as the same in another case or with another ending ``'s``; the last of a row stays. What the document
+    says twice, such as a name, the topic may say too.
+    """
+    words = topic.split()
+    bare = [_POSSESSIVE.sub("", word.strip(_QUOTES + _TRAILING).casefold()) for word in words]
+    again = [one == other and one.isalnum() for one, other in itertools.pairwise(bare)]
+    if not any(again):
+        return topic
+    twice = set(re.findall(r"\b(\w+)\W+(?=\1\b)", document.casefold()))
+    kept = [not repeated or one in twice for one, repeated in zip(bare, [*again, False], strict=True)]
+    return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
 
 
 def fallback(document: str) -> str:

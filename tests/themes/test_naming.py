@@ -75,6 +75,7 @@ def test_a_word_that_no_other_topic_has_makes_a_topic_less_central() -> None:
 
 def test_a_topic_that_stammers_is_the_last() -> None:
     assert group("cats, cats and cats", "habitats").topics == ("habitats", "cats, cats and cats")
+    assert group("cat's cat's cat", "habitats").topics == ("habitats", "cat's cat's cat")
 
 
 def test_written_name_is_kept_when_the_topics_support_it() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from topicgen.embed import Vectors
-from topicgen.phrase import clean, support
+from topicgen.phrase import clean, support, unstuck
 from topicgen.themes.dendrogram import FloatArray, IntArray
 from topicgen.themes.duplicates import merged_topics, topic_key
 from topicgen.themes.terms import singular
@@ -172,6 +172,8 @@ def _lonely(phrase: str, spread: Mapping[str, int]) -> float:
 
 
 def _stammers(phrase: str) -> bool:
+    if unstuck(phrase, "") != phrase:
+        return True
     said = [singular(word) for word in re.findall(r"\w+", phrase.casefold()) if len(word) > LONGEST_FILLING]
     return len(set(said)) < len(said)
 
