@@ -5,9 +5,9 @@
     python mini/adapt.py --base build/writer --labels build/labels.jsonl --corpus build/corpus --out build/mini
 
 Without --labels the model is fitted to written topics; with both, these are rehearsed. Every fold is scored on rows
-that its models never saw; the written model is then fitted to all rows. General texts, with the core of their title as
-topic, are rehearsed so that other domains are not forgotten. Several models that differ only in their seed are
-averaged into one (model soup, Wortsman et al. 2022).
+that its models never saw; the written model is then fitted to all rows. General texts, with what their title names as
+topic, are rehearsed so that other domains are not forgotten, as many of each source. Several models that differ only in
+their seed are averaged into one (model soup, Wortsman et al. 2022).
 """
 
 import argparse
@@ -33,7 +33,7 @@ from topicgen import TopicGenerator
 from topicgen.intervals import bootstrap
 from topicgen.metrics import SCORES
 
-Known = tuple[list[Pair], list[Pair]]  # general texts with cores of titles, texts with written topics
+Known = tuple[dict[str, list[Pair]], list[Pair]]  # general texts by source, with titles; texts with written topics
 PROMPT = Path(topicgen.__file__).parent / "assets/mini/prompt.json"
 
 
@@ -44,11 +44,13 @@ def tune(base, tokenizer, pairs: list[Pair], known: Known, args, seed: int):
     trainer = mini.Trainer(model, compiled=False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.95), weight_decay=args.weight_decay)
     rng = random.Random(seed)
-    shares = (args.rehearsal, args.rehearsal_written)
-    extra = [min(len(some), int(share * len(pairs))) for some, share in zip(known, shares, strict=True)]
-    total, step = -(-(len(pairs) + sum(extra)) // args.batch_rows) * args.epochs, 0
+    general, written = known
+    each = int(args.rehearsal * len(pairs)) // max(1, len(general))  # the same of each source, where it has so many
+    extra = [(some, min(len(some), each)) for some in general.values()]
+    extra.append((written, min(len(written), int(args.rehearsal_written * len(pairs)))))
+    total, step = -(-(len(pairs) + sum(count for _, count in extra)) // args.batch_rows) * args.epochs, 0
     for _ in range(args.epochs):
-        chosen = pairs + [pair for some, count in zip(known, extra, strict=True) for pair in rng.sample(some, count)]
+        chosen = pairs + [pair for some, count in extra for pair in rng.sample(some, count)]
         rng.shuffle(chosen)
         for first in range(0, len(chosen), args.batch_rows):
             rows = place(*pack(*encode(tokenizer, chosen[first : first + args.batch_rows])), str(device))

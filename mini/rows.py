@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 Pair = tuple[str, str, str]  # text, separator, target
 CONTEXT = 1024
+WRITTEN = "written"  # beside the sources of texts
 EDITED = 12  # words of a title that editors wrote, at most
 LEAD = re.compile(r"^(an?|the|on|on the|towards?|some)\s+", re.IGNORECASE)
 MEANS = re.compile(r"\s+(via|using|by|based on|through|with)\s.*$", re.IGNORECASE)
@@ -117,29 +118,29 @@ def general_topic(row: Row) -> str | None:
     return subject if subject and not asks and supported(subject, row["text"]) else None
 
 
-def _shard_pairs(job: tuple[Path, dict[str, str]]) -> tuple[list[Pair], list[Pair]]:
+def _shard_pairs(job: tuple[Path, dict[str, str]]) -> dict[str, list[Pair]]:
     path, topics = job
-    titled: list[Pair] = []
-    written: list[Pair] = []
+    found: dict[str, list[Pair]] = {}
     for row in read_shard(path):
         if topic := topics.get(text_hash(row["text"])):
-            written.append((row["text"], TOPIC, topic))
+            found.setdefault(WRITTEN, []).append((row["text"], TOPIC, topic))
         elif row["domain"] != "arxiv" and (subject := general_topic(row)):
-            titled.append((row["text"], TOPIC, subject))
-    return titled, written
+            found.setdefault(row["domain"], []).append((row["text"], TOPIC, subject))
+    return found
 
 
-def topic_pairs(corpus: Path, tables: list[Path], jobs: int) -> tuple[list[Pair], list[Pair]]:
-    """General texts with the core of their title; texts with the topics that were written for this project."""
+def topic_pairs(corpus: Path, tables: list[Path], jobs: int) -> tuple[dict[str, list[Pair]], list[Pair]]:
+    """General texts with what their title names, by source; texts with the topics written for this project."""
     topics = {key: topic for table in tables for key, topic in read_topics(table).items()}
     with ProcessPoolExecutor(jobs) as pool:
         parts = list(pool.map(_shard_pairs, [(path, topics) for path in sorted(corpus.glob("corpus-*.jsonl.xz"))]))
-    titled, written = ([pair for part in parts for pair in part[kind]] for kind in (0, 1))
+    found = {kind: [pair for part in parts for pair in part.get(kind, [])] for kind in sorted(set().union(*parts))}
+    written = found.pop(WRITTEN, [])
+    counts = {source: len(pairs) for source, pairs in found.items()}
     print(
-        f"{len(titled)} general texts with a title, {len(written)} of {len(topics)} texts with a written topic",
-        flush=True,
+        f"general texts with a title: {counts}; {len(written)} of {len(topics)} texts with a written topic", flush=True
     )
-    return titled, written
+    return found, written
 
 
 @dataclass
