@@ -19,9 +19,10 @@ from topicgen.training import distributed, memory, unsloth
 from topicgen.training.base import load_base
 from topicgen.training.display import Display
 from topicgen.training.examples import ExampleSplit, read_examples
-from topicgen.training.folder import ADAPTER_FILE, ModelFacts, write_folder
+from topicgen.training.folder import ModelFacts, write_folder
 from topicgen.training.llama import PackedLlama
 from topicgen.training.loop import Data, Trainer
+from topicgen.training.lora import WEIGHTS
 from topicgen.training.merging import write_merged
 from topicgen.training.packing import Pack, pack
 from topicgen.training.prompts import prompt_of
@@ -184,7 +185,7 @@ class TrainJob:
             probe.unlink()
         except OSError as error:
             raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
-        if (folder / ADAPTER_FILE).exists() and not self.force:
+        if (folder / WEIGHTS).exists() and not self.force:
             raise UserError(f"{folder}: holds a finished model; use --force, or another --output-dir")
         if self.merge and self.merge.exists() and any(self.merge.iterdir()):
             raise UserError(f"{self.merge}: is not empty; merged weights need a folder of their own")
