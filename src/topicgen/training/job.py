@@ -177,18 +177,17 @@ class TrainJob:
             say(f"{cut} texts were longer than max_length and lost their end")
 
     def _claim(self, folder: Path) -> None:
-        """Fails before the model loads when the folder cannot be written, or holds a finished model."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.write_text("")
-            probe.unlink()
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
+        """Fails before the model loads when a folder cannot be written, holds a finished model, or is not there."""
         if (folder / WEIGHTS).exists() and not self.force:
             raise UserError(f"{folder}: holds a finished model; use --force, or another --output-dir")
-        if self.merge and self.merge.exists() and any(self.merge.iterdir()):
-            raise UserError(f"{self.merge}: is not empty; merged weights need a folder of their own")
+        resume = self.settings.resume
+        if resume not in ("auto", "never") and not Path(resume).is_dir():
+            raise UserError(f"{resume}: no such folder; --resume takes auto, never or a checkpoint folder")
+        _require_writable(folder)
+        if self.merge:
+            _require_writable(self.merge)
+            if self.merge.resolve() == folder.resolve() or any(self.merge.iterdir()):
+                raise UserError(f"{self.merge}: is not empty; merged weights need a folder of their own")
 
     def _check_merged(
         self, folder: Path, model: PackedLlama, sample: Pack, plan: memory.Plan, device: torch.device
@@ -209,6 +208,16 @@ class TrainJob:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         values = [__version__, base.weights_digest, split.fingerprint, settings, plan.precision, size]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
 def train(data: str | Sequence[str], *, force: bool = False, **settings: Any) -> Path:

@@ -101,6 +101,8 @@ def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.devic
     if device.type != "cuda":
         if settings.precision not in ("auto", "float32"):
             raise UserError(f"precision {settings.precision} needs a GPU; without one there is float32")
+        if settings.optim == "adamw_8bit":
+            raise UserError("adamw_8bit needs a GPU; use --optim adamw")
         tokens = settings.pack_tokens or max(1024, settings.max_length + 64)
         return Plan(
             "float32", False, bool(settings.recompute), tokens, bool(settings.compile), "no GPU: float32", shares
