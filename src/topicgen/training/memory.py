@@ -136,8 +136,11 @@ def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_
                 if sizes.needed(name, packed, again, tokens, shares) <= free:
                     form = "kept in 4 bits" if packed else "dense"
                     form += f", shared by {shares} processes" if shares > 1 else ""
+                    chip = ""
+                    if asked == "auto" and name != "fp8":
+                        chip = "; FP8 needs more memory" if has_fp8 else "; this GPU has no FP8"
                     more = ", layers computed again in the backward pass" if again else ""
-                    reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens"
+                    reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens{chip}"
                     return Plan(name, packed, again, tokens, settings.compile is not False, reason, shares)
     shortest = min(lengths or [settings.max_length])
     least = min(sizes.needed(name, packed, True, shortest, shares) for name, packed in ways)
