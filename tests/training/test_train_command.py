@@ -10,6 +10,7 @@ from models import copy_of_mini, tiny_llama
 from passages import PASSAGES
 
 from topicgen.cli import main
+from topicgen.locks import exclusive
 
 STEPS = ["--max-steps", "2", "--per-device-train-batch-size", "4", "--gradient-accumulation-steps", "1"]
 
@@ -171,6 +172,18 @@ def test_a_finished_model_is_not_overwritten(labelled: Path, trained: Path, caps
     message = refused(capsys, 1, str(labelled), "--text-column", "Body", "--output-dir", str(trained))
     assert "--force" in message
     assert (trained / "adapter_model.safetensors").read_bytes() == before
+
+
+def test_a_second_training_of_a_folder_is_refused(
+    labelled: Path, tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with exclusive(out / ".lock", "out"):
+        call = [str(labelled), "--text-column", "Body", "--output-dir", str(out)]
+        assert "is writing it; try again when it has ended" in refused(capsys, 1, *call)
+    assert list(out.iterdir()) == []
+    assert not (trained / ".lock").exists()
 
 
 def test_an_adapter_on_another_base_is_refused(

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from topicgen.config import ReaderSettings
 from topicgen.errors import UserError
+from topicgen.locks import exclusive
 from topicgen.models import WeightsFolder, find_base, find_model
 from topicgen.reader import Problems
 from topicgen.training import distributed, memory, unsloth
@@ -78,7 +80,8 @@ class TrainJob:
     def _join(self, place: Path | None) -> Problems:
         device = distributed.join()
         try:
-            return self._run(device, place)
+            with ExitStack() as held:
+                return self._run(device, place, held)
         except torch.OutOfMemoryError:
             raise UserError(
                 "out of GPU memory: lower --pack-tokens or --max-length, set --memory lower, or use --recompute"
@@ -86,7 +89,7 @@ class TrainJob:
         finally:
             distributed.leave()
 
-    def _run(self, device: torch.device, place: Path | None) -> Problems:
+    def _run(self, device: torch.device, place: Path | None, held: ExitStack) -> Problems:
         settings = self.settings
         if settings.fsdp and self.merge:
             raise UserError(
@@ -115,6 +118,7 @@ class TrainJob:
             return problems
         if first:
             self._claim(folder)
+            held.enter_context(exclusive(folder.resolve() / ".lock", str(folder)))
         plan = unsloth.plan(base.config, settings) if place else memory.plan(base.config, settings, device, group)
         say(plan.reason)
         identity = self._identity(base, split, plan)
