@@ -58,6 +58,13 @@ def test_quantised_bases_without_fp8_stay_nf4() -> None:
     assert chosen(139, has_fp8=False, config=QUANTISED).precision == "nf4"
 
 
+def test_the_reason_names_the_chip_where_it_decides() -> None:
+    assert chosen(139, has_fp8=False).reason.endswith("; this GPU has no FP8")
+    assert chosen(8, config=QUANTISED).reason.endswith("; FP8 needs more memory")
+    assert "FP8" not in chosen(139).reason
+    assert "FP8" not in chosen(139, has_fp8=False, precision="bf16").reason
+
+
 @pytest.mark.parametrize("precision", ["auto", "bf16", "nf4"])
 def test_too_little_memory_is_one_line_that_says_what_to_do(precision: str) -> None:
     with pytest.raises(UserError) as caught:

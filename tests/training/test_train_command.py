@@ -5,10 +5,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from models import copy_of_mini, tiny_llama
 from passages import PASSAGES
 
 from topicgen.cli import main
+from topicgen.locks import exclusive
 
 STEPS = ["--max-steps", "2", "--per-device-train-batch-size", "4", "--gradient-accumulation-steps", "1"]
 
@@ -129,11 +131,59 @@ def test_an_output_that_cannot_be_written_is_said_before_a_model_loads(
     assert "cannot be written" in message
 
 
+@pytest.mark.parametrize(
+    ("options", "needle"),
+    [
+        (["--merge", "/proc/merged"], "/proc/merged: cannot be written"),
+        (["--merge", "{out}"], "merged weights need a folder of their own"),
+        (["--resume", "/nowhere"], "/nowhere: no such folder; --resume takes"),
+        (["--optim", "adamw_8bit"], "adamw_8bit needs a GPU"),
+    ],
+)
+def test_what_would_fail_later_is_said_before_a_model_loads(
+    labelled: Path,
+    tmp_path: Path,
+    options: list[str],
+    needle: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if os.path.exists("/dev/nvidia0") and "--optim" in options:  # noqa: PTH110
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr("topicgen.training.job.load_base", lambda *_: pytest.fail("a model was loaded"))
+    out = str(tmp_path / "out")
+    call = [str(labelled), "--text-column", "Body", "--output-dir", out]
+    assert needle in refused(capsys, 1, *call, *(option.replace("{out}", out) for option in options))
+
+
+def test_full_gpu_memory_is_one_line_that_says_what_to_lower(
+    labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr("topicgen.training.loop.Trainer.run", full)
+    call = [str(labelled), "--text-column", "Body", "--output-dir", str(tmp_path / "out")]
+    assert "out of GPU memory: lower --pack-tokens or --max-length" in refused(capsys, 1, *call)
+
+
 def test_a_finished_model_is_not_overwritten(labelled: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (trained / "adapter_model.safetensors").read_bytes()
     message = refused(capsys, 1, str(labelled), "--text-column", "Body", "--output-dir", str(trained))
     assert "--force" in message
     assert (trained / "adapter_model.safetensors").read_bytes() == before
+
+
+def test_a_second_training_of_a_folder_is_refused(
+    labelled: Path, tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with exclusive(out / ".lock", "out"):
+        call = [str(labelled), "--text-column", "Body", "--output-dir", str(out)]
+        assert "is writing it; try again when it has ended" in refused(capsys, 1, *call)
+    assert list(out.iterdir()) == []
+    assert not (trained / ".lock").exists()
 
 
 def test_an_adapter_on_another_base_is_refused(

@@ -27,7 +27,7 @@ class Display:
         self._bar: Any = None
         self._steps = 0
         self._began = time.monotonic()
-        self._samples = self._tokens = 0
+        self._done = self._samples = self._tokens = 0
         self._seconds = 0.0
 
     @property
@@ -41,6 +41,7 @@ class Display:
     def over(self, steps: int) -> Iterator[None]:
         """Shows a run of so many steps."""
         self._steps = steps
+        self._began = time.monotonic()  # loading the model says nothing of the steps
         if not self._visible:
             yield
             return
@@ -69,6 +70,7 @@ class Display:
             self._evaluation(row)
 
     def _step(self, row: Mapping[str, Any]) -> None:
+        self._done += 1  # a continued run begins at a later step
         self._samples += row["samples"]
         self._tokens += row["tokens"]
         self._seconds += row["seconds"]
@@ -78,7 +80,7 @@ class Display:
         if self._bar is not None:
             self._bar.update(self._task, completed=step, numbers=numbers)
         elif step % max(1, self._steps // LINES) == 0 or step in (1, self._steps):
-            left = (self._steps - step) * (time.monotonic() - self._began) / max(1, step)
+            left = (self._steps - step) * (time.monotonic() - self._began) / self._done
             self._say(f"step {step} of {self._steps}: {numbers}, {left:.0f} s left")
 
     def _evaluation(self, row: Mapping[str, Any]) -> None:

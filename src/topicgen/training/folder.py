@@ -21,7 +21,6 @@ from topicgen.training.memory import Plan
 from topicgen.training.settings import TrainingSettings
 from topicgen.version import __version__
 
-ADAPTER_FILE = "adapter_model.safetensors"
 PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "safetensors", "tokenizers")
 BACKEND_PACKAGES = {"topicgen": (), "unsloth": ("unsloth", "unsloth_zoo", "trl", "accelerate", "xformers")}
 

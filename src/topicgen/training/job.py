@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ import torch
 
 from topicgen.config import ReaderSettings
 from topicgen.errors import UserError
+from topicgen.locks import exclusive
 from topicgen.models import WeightsFolder, find_base, find_model
 from topicgen.reader import Problems
 from topicgen.training import distributed, memory, unsloth
 from topicgen.training.base import load_base
 from topicgen.training.display import Display
 from topicgen.training.examples import ExampleSplit, read_examples
-from topicgen.training.folder import ADAPTER_FILE, ModelFacts, write_folder
+from topicgen.training.folder import ModelFacts, write_folder
 from topicgen.training.llama import PackedLlama
 from topicgen.training.loop import Data, Trainer
+from topicgen.training.lora import WEIGHTS
 from topicgen.training.merging import write_merged
 from topicgen.training.packing import Pack, pack
 from topicgen.training.prompts import prompt_of
@@ -77,7 +80,8 @@ class TrainJob:
     def _join(self, place: Path | None) -> Problems:
         device = distributed.join()
         try:
-            return self._run(device, place)
+            with ExitStack() as held:
+                return self._run(device, place, held)
         except torch.OutOfMemoryError:
             raise UserError(
                 "out of GPU memory: lower --pack-tokens or --max-length, set --memory lower, or use --recompute"
@@ -85,7 +89,7 @@ class TrainJob:
         finally:
             distributed.leave()
 
-    def _run(self, device: torch.device, place: Path | None) -> Problems:
+    def _run(self, device: torch.device, place: Path | None, held: ExitStack) -> Problems:
         settings = self.settings
         if settings.fsdp and self.merge:
             raise UserError(
@@ -114,6 +118,7 @@ class TrainJob:
             return problems
         if first:
             self._claim(folder)
+            held.enter_context(exclusive(folder.resolve() / ".lock", str(folder)))
         plan = unsloth.plan(base.config, settings) if place else memory.plan(base.config, settings, device, group)
         say(plan.reason)
         identity = self._identity(base, split, plan)
@@ -176,18 +181,17 @@ class TrainJob:
             say(f"{cut} texts were longer than max_length and lost their end")
 
     def _claim(self, folder: Path) -> None:
-        """Fails before the model loads when the folder cannot be written, or holds a finished model."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.write_text("")
-            probe.unlink()
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
-        if (folder / ADAPTER_FILE).exists() and not self.force:
+        """Fails before the model loads when a folder cannot be written, holds a finished model, or is not there."""
+        if (folder / WEIGHTS).exists() and not self.force:
             raise UserError(f"{folder}: holds a finished model; use --force, or another --output-dir")
-        if self.merge and self.merge.exists() and any(self.merge.iterdir()):
-            raise UserError(f"{self.merge}: is not empty; merged weights need a folder of their own")
+        resume = self.settings.resume
+        if resume not in ("auto", "never") and not Path(resume).is_dir():
+            raise UserError(f"{resume}: no such folder; --resume takes auto, never or a checkpoint folder")
+        _require_writable(folder)
+        if self.merge:
+            _require_writable(self.merge)
+            if self.merge.resolve() == folder.resolve() or any(self.merge.iterdir()):
+                raise UserError(f"{self.merge}: is not empty; merged weights need a folder of their own")
 
     def _check_merged(
         self, folder: Path, model: PackedLlama, sample: Pack, plan: memory.Plan, device: torch.device
@@ -208,6 +212,16 @@ class TrainJob:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         values = [__version__, base.weights_digest, split.fingerprint, settings, plan.precision, size]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
 def train(data: str | Sequence[str], *, force: bool = False, **settings: Any) -> Path:

@@ -298,8 +298,6 @@ def make_optimizer(model: PackedLlama, settings: TrainingSettings) -> torch.opti
     options: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     cuda = model.device.type == "cuda"
     if settings.optim == "adamw_8bit" or (settings.optim == "auto" and cuda):
-        if not cuda:
-            raise UserError("adamw_8bit needs a GPU; use --optim adamw")
         made: torch.optim.Optimizer = require("bitsandbytes", "train").optim.AdamW8bit(parameters, **options)
         return made
     return torch.optim.AdamW(parameters, fused=cuda or None, **options)

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from topicgen.llama.weights import BLOCKS
+from topicgen.outputs import sync
 from topicgen.training.settings import MODULES, TrainingSettings
 
+WEIGHTS = "adapter_model.safetensors"  # a folder with it is a finished model
 ALIGNED = 256  # numbers; the 8-bit optimiser has a scale for each so many
 
 
@@ -97,9 +99,7 @@ class Adapter(torch.nn.Module):
                 parameter.copy_(tensors[name])
 
     def save(self, folder: Path, base: str) -> None:
-        """Writes adapter_model.safetensors and adapter_config.json."""
-        tensors = {name: p.detach().cpu().contiguous() for name, p in self.named().items()}
-        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        """Writes adapter_config.json, then adapter_model.safetensors, which appears whole or not at all."""
         config: dict[str, Any] = {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
@@ -115,6 +115,16 @@ class Adapter(torch.nn.Module):
             "use_dora": False,
         }
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        tensors = {name: p.detach().cpu().contiguous() for name, p in self.named().items()}
+        part = folder / ".adapter_model.part"
+        try:
+            # Not the library's save_file: it lets nobody else read the file, and a full disk is no OSError there.
+            part.write_bytes(save(tensors, metadata={"format": "pt"}))
+            sync(part)
+            part.replace(folder / WEIGHTS)
+            sync(folder)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def low_rank(

@@ -101,6 +101,8 @@ def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.devic
     if device.type != "cuda":
         if settings.precision not in ("auto", "float32"):
             raise UserError(f"precision {settings.precision} needs a GPU; without one there is float32")
+        if settings.optim == "adamw_8bit":
+            raise UserError("adamw_8bit needs a GPU; use --optim adamw")
         tokens = settings.pack_tokens or max(1024, settings.max_length + 64)
         return Plan(
             "float32", False, bool(settings.recompute), tokens, bool(settings.compile), "no GPU: float32", shares
@@ -134,8 +136,11 @@ def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_
                 if sizes.needed(name, packed, again, tokens, shares) <= free:
                     form = "kept in 4 bits" if packed else "dense"
                     form += f", shared by {shares} processes" if shares > 1 else ""
+                    chip = ""
+                    if asked == "auto" and name != "fp8":
+                        chip = "; FP8 needs more memory" if has_fp8 else "; this GPU has no FP8"
                     more = ", layers computed again in the backward pass" if again else ""
-                    reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens"
+                    reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens{chip}"
                     return Plan(name, packed, again, tokens, settings.compile is not False, reason, shares)
     shortest = min(lengths or [settings.max_length])
     least = min(sizes.needed(name, packed, True, shortest, shares) for name, packed in ways)
