@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from packs import random_rows, shifted
+from packs import ALL, random_rows, shifted
 
 from topicgen.models import find_base
 from topicgen.training import distributed
@@ -48,7 +48,7 @@ def computed(model: PackedLlama) -> tuple[float, list[torch.Tensor]]:
     return total, gradients
 
 
-def compare(base: Path, precision: str, recompute: bool) -> dict[str, float]:
+def compare(base: Path, precision: str, recompute: int) -> dict[str, float]:
     """What this process holds of the base, and how far its results are from those of the whole."""
     settings = TrainingSettings(lora_r=3, lora_alpha=6)
     dtype = torch.bfloat16 if precision == "fp8" else torch.float64
@@ -73,9 +73,7 @@ def compare(base: Path, precision: str, recompute: bool) -> dict[str, float]:
 
 if __name__ == "__main__":
     distributed.join()
-    made = {
-        f"{p} {again}": compare(Path(sys.argv[1]), p, again) for p, again in product(["float32", "fp8"], [False, True])
-    }
+    made = {f"{p} {again}": compare(Path(sys.argv[1]), p, again) for p, again in product(["float32", "fp8"], [0, ALL])}
     rank = distributed.Group.current().rank
     (Path(sys.argv[2]) / f"{rank}.json").write_text(json.dumps(made))
     distributed.leave()

@@ -65,7 +65,7 @@ class Run:
         **settings: Any,
     ) -> None:
         self.settings = TrainingSettings(**(BASIC | settings))
-        plan = Plan("float32", False, False, pack_tokens, False, "test")
+        plan = Plan("float32", False, 0, pack_tokens, False, "test")
         self.model = load_base(find_base(str(base)), self.settings, plan, torch.device("cpu"), dtype)
         self.told: list[Mapping[str, Any]] = []
         self.said: list[str] = []

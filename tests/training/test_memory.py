@@ -36,7 +36,7 @@ def test_sizes_are_those_of_the_architecture() -> None:
 @pytest.mark.parametrize(("has_fp8", "precision"), [(True, "fp8"), (False, "bf16")])
 def test_large_memory_takes_dense_weights_and_no_recomputation(gigabytes: float, has_fp8: bool, precision: str) -> None:
     made = chosen(gigabytes, has_fp8)
-    assert (made.precision, made.packed, made.recompute) == (precision, False, False)
+    assert (made.precision, made.packed, made.recompute) == (precision, False, 0)
     assert made.compiled
     assert f"{precision}, dense" in made.reason
 
@@ -51,7 +51,7 @@ def test_more_memory_takes_longer_packs() -> None:
 @pytest.mark.parametrize("has_fp8", [True, False])
 def test_little_memory_takes_four_bits_and_recomputation(config: dict[str, Any], has_fp8: bool) -> None:
     made = chosen(15, has_fp8, config)
-    assert (made.precision, made.packed, made.recompute) == ("nf4", True, True)
+    assert (made.precision, made.packed, made.recompute) == ("nf4", True, 32)
 
 
 def test_quantised_bases_without_fp8_stay_nf4() -> None:
@@ -85,14 +85,37 @@ def test_memory_limits_what_is_used() -> None:
 @pytest.mark.parametrize("gigabytes", [139, 80, 48, 24, 15, 10, 8])
 def test_what_was_chosen_fits_by_the_estimate(gigabytes: float) -> None:
     made = chosen(gigabytes)
-    needed = Sizes.of(LLAMA3_8B).needed(made.precision, made.packed, made.recompute, made.pack_tokens)
+    needed = Sizes.of(LLAMA3_8B).needed(made.packed, made.recompute, made.pack_tokens)
     assert needed <= gigabytes * GB
+
+
+def test_as_many_layers_are_computed_again_as_memory_asks_for() -> None:
+    plans = [chosen(gigabytes, precision="bf16", pack_tokens=4096) for gigabytes in (80, 36, 32, 28, 24, 21)]
+    counts = [made.recompute for made in plans]
+    assert counts == sorted(counts)
+    assert counts[0] == 0
+    some = [made for made in plans if 0 < made.recompute < 32]
+    assert len(some) > 1
+    for made in some:
+        assert f"{made.recompute} of 32 layers computed again" in made.reason
+    assert chosen(80, precision="bf16", recompute=True).recompute == 32
+    assert chosen(40, precision="bf16", recompute=False).recompute == 0
+
+
+def test_a_little_computed_twice_is_better_than_short_packs() -> None:
+    """What was measured: short packs cost as much as computing all layers again."""
+    sizes = Sizes.of(LLAMA3_8B)
+    least = sizes.needed(False, 8, 8192)
+    assert sizes.quickest(False, None, (8192, 2048), least) == (8, 8192)
+    assert sizes.quickest(False, False, (8192, 2048), least) == (0, 2048)
+    assert sizes.quickest(False, None, (8192, 2048), sizes.needed(False, 0, 8192)) == (0, 8192)
+    assert sizes.quickest(False, None, (8192, 2048), 1.0) is None
 
 
 def test_what_was_asked_for_is_obeyed() -> None:
     made = chosen(139, precision="bf16", pack_tokens=1024, recompute=True, compile=False)
     assert made.precision == "bf16"
-    assert (made.pack_tokens, made.recompute, made.compiled, made.packed) == (1024, True, False, False)
+    assert (made.pack_tokens, made.recompute, made.compiled, made.packed) == (1024, 32, False, False)
 
 
 def test_examples_longer_than_every_usual_pack_still_fit_into_one() -> None:
@@ -106,7 +129,7 @@ def test_shared_layers_need_less_memory_on_each_gpu() -> None:
     assert (made.precision, made.packed, made.shares) == ("bf16", False, 4)
     assert "shared by 4 processes" in made.reason
     sizes = Sizes.of(LLAMA3_8B)
-    whole, share = (sizes.needed("bf16", False, True, 2048, shares) for shares in (1, 4))
+    whole, share = (sizes.needed(False, 32, 2048, shares) for shares in (1, 4))
     assert whole - share == 2 * sizes.matrices * 3 / 4 - 2 * 3 * sizes.layer
 
 

@@ -153,7 +153,8 @@ class PackedLlama(torch.nn.Module):
         rotary: transformers' rotary embedding of the model.
         adapter: The trainable matrices.
         epsilon: Of the final norm.
-        recompute: Whether layers are computed again in the backward pass, which keeps only their inputs.
+        recompute: How many layers, from the first on, are computed again in the backward pass, and keep their inputs
+            only.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class PackedLlama(torch.nn.Module):
         adapter: Adapter,
         epsilon: float,
         *,
-        recompute: bool = False,
+        recompute: int = 0,
     ) -> None:
         super().__init__()
         self._layers = torch.nn.ModuleList(layers)
@@ -188,9 +189,9 @@ class PackedLlama(torch.nn.Module):
         cos, sin = (part[0].to(x.dtype) for part in self._rotary(x, pack.positions[None]))
         attend = attention(pack)
         *whole, last = self._layers
-        again = self.recompute and torch.is_grad_enabled()
-        for layer in whole:
-            x = layer(x, cos, sin, attend, recompute=again)
+        again = self.recompute if torch.is_grad_enabled() else 0
+        for number, layer in enumerate(whole):
+            x = layer(x, cos, sin, attend, recompute=number < again)
         x = last(x, cos, sin, attention(pack, kept_only=True), pack.kept)
         return F.linear(norm(x, self._final_norm, self._epsilon), self._head)
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -297,7 +298,7 @@ def make_optimizer(model: PackedLlama, settings: TrainingSettings) -> torch.opti
     parameters = list(model.adapter.parameters())
     options: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     cuda = model.device.type == "cuda"
-    if settings.optim == "adamw_8bit" or (settings.optim == "auto" and cuda):
+    if settings.optim == "adamw_8bit" or (settings.optim == "auto" and cuda and find_spec("bitsandbytes")):
         made: torch.optim.Optimizer = require("bitsandbytes", "train").optim.AdamW8bit(parameters, **options)
         return made
     return torch.optim.AdamW(parameters, fused=cuda or None, **options)

@@ -1,5 +1,6 @@
 """A base model's configuration, a device and settings in; how to compute within its memory out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from topicgen.training.settings import TrainingSettings
 GB = 1 << 30
 RESERVE = 1.5 * GB  # kernels, work space of matrix products, fragments
 PACK_TOKENS = (8192, 6144, 4096, 3072, 2048)
+# Time of a token, from the ablation in docs/benchmarks.md: packs of 2,048 tokens take 1.47 times that of packs of
+# 8,192, and computing all layers again 1.45 times that of none.
+PACK_COST, AGAIN_COST = 1500, 0.45  # tokens, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Plan:
     Attributes:
         precision: ``float32``, ``bf16``, ``fp8`` or ``nf4``.
         packed: Whether the frozen matrices stay in NF4 and are made dense layer by layer, each time.
-        recompute: Whether layers are computed again in the backward pass.
+        recompute: How many layers, from the first on, are computed again in the backward pass.
         pack_tokens: Longest pack.
         compiled: Whether the layers are compiled.
         reason: Why, for people.
@@ -31,7 +35,7 @@ class Plan:
 
     precision: str
     packed: bool
-    recompute: bool
+    recompute: int
     pack_tokens: int
     compiled: bool
     reason: str
@@ -70,19 +74,48 @@ class Sizes:
             width=width,
         )
 
-    def needed(self, precision: str, packed: bool, recompute: bool, tokens: int, shares: int = 1) -> float:
-        """Estimated peak in bytes of one pack in two-byte numbers."""
+    def needed(self, packed: bool, recompute: int, tokens: int, shares: int = 1) -> float:
+        """Estimated peak in bytes of one pack in two-byte numbers, with so many layers computed again.
+
+        When the first layers are computed again, what the later ones kept has been freed.
+        """
         if packed:
             weights = 0.53 * self.matrices + 2 * self.layer + 2 * self.head
         else:
             weights = 2 * self.matrices / shares + 2 * self.embeddings
         if shares > 1:  # a layer, what it was copied from, and the next one, which is gathered meanwhile
             weights += 2 * 3 * self.layer
-        if recompute:
-            kept = self.depth * self.width + 2.2 * self.per_token
-        else:
-            kept = 1.1 * self.depth * self.per_token + 1.2 * self.per_token
+        whole = 1.1 * (self.depth - recompute) * self.per_token + 1.2 * self.per_token
+        kept = max(whole, 2.2 * self.per_token) + recompute * self.width
         return weights + 2 * kept * tokens + RESERVE
+
+    def quickest(
+        self, packed: bool, recompute: bool | None, lengths: Sequence[int], free: float, shares: int = 1
+    ) -> tuple[int, int] | None:
+        """How many layers to compute again and how long packs may be, so that a token takes the least time.
+
+        Args:
+            packed: Whether matrices stay in 4 bits; then all layers are computed again, for the dense ones that a layer
+                kept for its backward pass would add up.
+            recompute: All layers or none; None goes by ``free``.
+            lengths: Of packs, in tokens, longest first.
+            free: Bytes that there are.
+            shares: See Plan.
+
+        Returns:
+            None where nothing fits.
+        """
+        if packed or recompute is not None:
+            counts = range(self.depth, self.depth + 1) if packed or recompute else range(1)
+        else:
+            counts = range(self.depth + 1)
+        costs = {
+            (again, tokens): (1 + PACK_COST / tokens) * (1 + AGAIN_COST * again / self.depth)
+            for tokens in lengths
+            for again in counts
+            if self.needed(packed, again, tokens, shares) <= free
+        }
+        return min(costs, key=lambda way: costs[way]) if costs else None
 
 
 def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.device, group: Group | None = None) -> Plan:
@@ -105,7 +138,13 @@ def plan(config: dict[str, Any], settings: TrainingSettings, device: torch.devic
             raise UserError("adamw_8bit needs a GPU; use --optim adamw")
         tokens = settings.pack_tokens or max(1024, settings.max_length + 64)
         return Plan(
-            "float32", False, bool(settings.recompute), tokens, bool(settings.compile), "no GPU: float32", shares
+            "float32",
+            False,
+            config["num_hidden_layers"] if settings.recompute else 0,
+            tokens,
+            bool(settings.compile),
+            "no GPU: float32",
+            shares,
         )
     capability = torch.cuda.get_device_capability(device)
     if settings.precision == "fp8" and capability < fp8.CAPABILITY:
@@ -131,19 +170,20 @@ def choose(config: dict[str, Any], settings: TrainingSettings, free: float, has_
     forms = (False, True) if shares == 1 else (False,)  # 4-bit values are not shared out
     ways = [(name, packed) for packed in forms for name in order if not packed or name == "nf4"]
     for name, packed in ways:
-        for again in (True,) if packed else (False, True) if settings.recompute is None else (settings.recompute,):
-            for tokens in lengths or [settings.max_length]:
-                if sizes.needed(name, packed, again, tokens, shares) <= free:
-                    form = "kept in 4 bits" if packed else "dense"
-                    form += f", shared by {shares} processes" if shares > 1 else ""
-                    chip = ""
-                    if asked == "auto" and name != "fp8":
-                        chip = "; FP8 needs more memory" if has_fp8 else "; this GPU has no FP8"
-                    more = ", layers computed again in the backward pass" if again else ""
-                    reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens{chip}"
-                    return Plan(name, packed, again, tokens, settings.compile is not False, reason, shares)
+        found = sizes.quickest(packed, settings.recompute, lengths or [settings.max_length], free, shares)
+        if found:
+            again, tokens = found
+            form = "kept in 4 bits" if packed else "dense"
+            form += f", shared by {shares} processes" if shares > 1 else ""
+            chip = ""
+            if asked == "auto" and name != "fp8":
+                chip = "; FP8 needs more memory" if has_fp8 else "; this GPU has no FP8"
+            which = "layers" if again == sizes.depth else f"{again} of {sizes.depth} layers"
+            more = f", {which} computed again in the backward pass" if again else ""
+            reason = f"{name}, {form}{more}: fits into {free / GB:.0f} GB with packs of {tokens} tokens{chip}"
+            return Plan(name, packed, again, tokens, settings.compile is not False, reason, shares)
     shortest = min(lengths or [settings.max_length])
-    least = min(sizes.needed(name, packed, True, shortest, shares) for name, packed in ways)
+    least = min(sizes.needed(packed, sizes.depth, shortest, shares) for _, packed in ways)
     help_first = "use --precision nf4" if shares == 1 else "use more processes"
     raise UserError(
         f"{free / GB:.1f} GB of GPU memory are too few: {asked} needs about {least / GB:.1f} GB; {help_first},"
