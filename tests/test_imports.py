@@ -21,7 +21,8 @@ topic_cache generate progress estimate job blocks manifest worker cluster scale 
 metrics intervals phrases baselines embed named_embedders
 training training.settings training.examples training.rows training.prompts training.packing
 training.attention training.lora training.llama training.distributed training.memory training.sharing
-training.base training.schedule training.writing training.optimizer_state training.checkpoint training.loop
+training.base training.schedule training.writing training.optimizer_state training.identity training.checkpoint
+training.loop
 training.trackers training.labels training.saved training.trainer_log training.sft_options training.sft training.unsloth
 training.curve training.folder training.merging training.display training.job training.command
 evaluation evaluation.collection evaluation.faithfulness evaluation.examples evaluation.systems evaluation.scores

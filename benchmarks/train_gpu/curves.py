@@ -71,7 +71,7 @@ def train_ours(base: WeightsFolder, data: Data, settings: TrainingSettings, devi
     model = load_base(base, settings, plan, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     start = start_of(model.adapter)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(model, data, settings, plan, Path(folder), "curves", lambda row: None, print)
+        trainer = Trainer(model, data, settings, plan, Path(folder), {}, lambda row: None, print)
         trainer._save = lambda: None  # type: ignore[method-assign] # nothing goes on from here
         history = trainer.run().history
     losses, gradients = ([row[name] for row in history] for name in ("loss", "gradient"))

@@ -55,7 +55,7 @@ def trainer_of(base: WeightsFolder, data: Data, settings: TrainingSettings, fold
     else:
         plan = memory.plan(base.config, settings, device)
     model = load_base(base, settings, plan, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    trainer = Trainer(model, data, settings, plan, Path(folder), "quality", lambda row: None, print)
+    trainer = Trainer(model, data, settings, plan, Path(folder), {}, lambda row: None, print)
     trainer._save = lambda: None  # type: ignore[method-assign] # nothing goes on from here
     return trainer
 

@@ -58,7 +58,7 @@ class Run:
         *,
         pack_tokens: int = 4096,
         dtype: torch.dtype = torch.float32,
-        identity: str = "same",
+        number: int = 1,
         train: int = 10,
         validation: int = 4,
         stop_at: int | None = None,
@@ -73,7 +73,14 @@ class Run:
         self.data = Data(PREFIX, ROWS[:train], ROWS[10 : 10 + validation], tokenizer, 1)
         self._stop_at = stop_at
         self.trainer = Trainer(
-            self.model, self.data, self.settings, plan, folder / "checkpoints", identity, self._report, self.said.append
+            self.model,
+            self.data,
+            self.settings,
+            plan,
+            folder / "checkpoints",
+            {"number": number},
+            self._report,
+            self.said.append,
         )
 
     def _report(self, row: Mapping[str, Any]) -> None:
@@ -229,14 +236,14 @@ def test_a_loss_that_is_no_number_stops_and_keeps_earlier_checkpoints(base: Path
 
 def test_a_checkpoint_of_another_run_is_refused_in_one_line(base: Path, tmp_path: Path) -> None:
     Run(base, tmp_path, stop_at=2).stop()
-    with pytest.raises(UserError, match="other data, base or settings; use --resume never") as caught:
-        Run(base, tmp_path, identity="other").go()
+    with pytest.raises(UserError, match=r"another run: number \(was 1, is 2\); use --resume never") as caught:
+        Run(base, tmp_path, number=2).go()
     assert "\n" not in str(caught.value)
 
 
 def test_resume_never_starts_anew(base: Path, tmp_path: Path) -> None:
     Run(base, tmp_path, stop_at=2).stop()
-    run = Run(base, tmp_path, identity="other", resume="never")
+    run = Run(base, tmp_path, number=2, resume="never")
     run.go()
     assert run.told[0]["step"] == 1
 

@@ -61,7 +61,7 @@ def loss_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def fit(base: Path, data: Data, folder: Path, report: Any = lambda row: None, **settings: Any) -> Fitted:
     chosen: TrainingSettings = combine(SETTINGS, settings)
     load = partial(plain_model, find_base(str(base)), chosen)
-    return sft.fit(load, data, chosen, folder, "identity", report, lambda line: None)
+    return sft.fit(load, data, chosen, folder, {"seed": 1}, report, lambda line: None)
 
 
 def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
@@ -134,7 +134,7 @@ def test_the_best_evaluation_is_what_comes_out(base: Path, tmp_path: Path) -> No
 def test_checkpoints_of_another_run_are_refused(base: Path, tmp_path: Path) -> None:
     data = data_of(base, train=8, validation=0)
     fit(base, data, tmp_path, max_steps=1)
-    (tmp_path / "identity.json").write_text('{"identity": "another"}')
+    (tmp_path / "identity.json").write_text('{"seed": 2}')
     with pytest.raises(UserError, match="--resume never"):
         fit(base, data, tmp_path, max_steps=1)
     progress, _ = fit(base, data, tmp_path, max_steps=2, resume="never")

@@ -1,7 +1,5 @@
 """One ``topicgen train`` call: labelled data and a base model in, a model folder out."""
 
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +15,13 @@ from topicgen.errors import UserError
 from topicgen.locks import exclusive
 from topicgen.models import WeightsFolder, find_base, find_model
 from topicgen.reader import Problems
+from topicgen.runs.fingerprint import Fingerprint
 from topicgen.training import distributed, memory, unsloth
 from topicgen.training.base import load_base
 from topicgen.training.display import Display
 from topicgen.training.examples import ExampleSplit, read_examples
 from topicgen.training.folder import ModelFacts, write_folder
+from topicgen.training.identity import identity_of
 from topicgen.training.llama import PackedLlama
 from topicgen.training.loop import Data, Trainer
 from topicgen.training.lora import WEIGHTS
@@ -206,12 +206,17 @@ class TrainJob:
         if not error < MERGE_TOLERANCE[dtype]:
             raise UserError(f"{folder}: merged weights differ from adapter and base by {error:.1e}; do not use them")
 
-    def _identity(self, base: WeightsFolder, split: ExampleSplit, plan: memory.Plan) -> str:
+    def _identity(self, base: WeightsFolder, split: ExampleSplit, plan: memory.Plan) -> Fingerprint:
         """What must be the same for a checkpoint to be continued."""
         settings = {name: value for name, value in asdict(self.settings).items() if name not in WITHOUT_EFFECT}
-        size = int(os.environ.get("WORLD_SIZE", "1"))
-        values = [__version__, base.weights_digest, split.fingerprint, settings, plan.precision, size]
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        facts = {
+            "data": split.fingerprint,
+            "weights of the base": base.weights_digest,
+            "computed in": plan.precision,
+            "processes": int(os.environ.get("WORLD_SIZE", "1")),
+            "version": __version__,
+        }
+        return identity_of(settings | facts)
 
 
 def _require_writable(folder: Path) -> None:

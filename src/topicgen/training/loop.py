@@ -17,8 +17,10 @@ from tokenizers import Tokenizer
 from topicgen.errors import TerminatedError, UserError
 from topicgen.extras import require
 from topicgen.metrics import rouge_n
+from topicgen.runs.fingerprint import Fingerprint
 from topicgen.training import distributed
 from topicgen.training.checkpoint import TrainingState, load_checkpoint, newest_checkpoint, prune, save_checkpoint
+from topicgen.training.identity import require_same
 from topicgen.training.llama import PackedLlama
 from topicgen.training.memory import Plan
 from topicgen.training.optimizer_state import flatten_optimizer, restore_optimizer
@@ -76,7 +78,7 @@ class Trainer:
         settings: TrainingSettings,
         plan: Plan,
         folder: Path,
-        identity: str,
+        identity: Fingerprint,
         report: Report,
         say: Callable[[str], None],
     ) -> None:
@@ -258,11 +260,7 @@ class Trainer:
         state = newest_checkpoint(self.folder, self.say) if resume == "auto" else load_checkpoint(Path(resume))
         if state is None:
             return
-        if state.values.get("identity") != self.identity:
-            raise UserError(
-                f"{self.folder}: holds checkpoints of other data, base or settings; use --resume never to start anew,"
-                " or another --output-dir"
-            )
+        require_same(self.folder, state.values.get("identity"), self.identity)
         self.model.adapter.load(_part(state.tensors, ADAPTER))
         self.best = _part(state.tensors, BEST)
         restore_optimizer(self.optimizer, state.tensors, state.values["optimizer"])

@@ -12,6 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from topicgen.errors import UserError
+from topicgen.runs.fingerprint import Fingerprint
+from topicgen.training.identity import require_same
 from topicgen.training.optimizer_state import flatten_optimizer, restore_optimizer
 
 STATE, ADAPTER = "trainer_state.json", "adapter_model.safetensors"
@@ -64,7 +66,7 @@ def _read(path: Path) -> Saved | None:
     return Saved(path, step, log) if whole else None
 
 
-def claim(folder: Path, identity: str, *, anew: bool) -> None:
+def claim(folder: Path, identity: Fingerprint, *, anew: bool) -> None:
     """Makes the folder one of this run's checkpoints; ``anew`` deletes those of an older one.
 
     Raises:
@@ -74,13 +76,10 @@ def claim(folder: Path, identity: str, *, anew: bool) -> None:
     if anew:
         for path in _checkpoints(folder):
             shutil.rmtree(path)
-    elif _checkpoints(folder) and (not file.exists() or json.loads(file.read_text("utf-8")) != {"identity": identity}):
-        raise UserError(
-            f"{folder}: holds checkpoints of other data, base, backend or settings; use --resume never to start anew,"
-            " or another --output-dir"
-        )
+    elif _checkpoints(folder):
+        require_same(folder, json.loads(file.read_text("utf-8")) if file.exists() else None, identity)
     folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps({"identity": identity}) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(identity) + "\n", encoding="utf-8")
 
 
 def load_adapter(path: Path) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from topicgen.errors import TerminatedError, UserError
+from topicgen.runs.fingerprint import Fingerprint
 from topicgen.training.labels import Padding, labelled_columns, learned_tokens
 from topicgen.training.loop import Data, Progress, Report
 from topicgen.training.saved import (
@@ -160,7 +161,7 @@ def fit(
     data: Data,
     settings: TrainingSettings,
     folder: Path,
-    identity: str,
+    identity: Fingerprint,
     report: Report,
     say: Callable[[str], None],
 ) -> tuple[Progress, dict[str, torch.Tensor]]:

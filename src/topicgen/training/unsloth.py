@@ -16,6 +16,7 @@ import torch
 from topicgen.errors import UsageError, UserError
 from topicgen.extras import require
 from topicgen.models import EMBEDDED, WeightsFolder
+from topicgen.runs.fingerprint import Fingerprint
 from topicgen.training.loop import Data, Progress, Report
 from topicgen.training.lora import Adapter
 from topicgen.training.memory import Plan
@@ -119,7 +120,7 @@ def fit(
     chosen: Plan,
     place: Path,
     folder: Path,
-    identity: str,
+    identity: Fingerprint,
     report: Report,
     say: Callable[[str], None],
 ) -> tuple[Progress, Adapter]:
