@@ -9,7 +9,7 @@ set -eu
 work=$1 corpus=$2 tokenizer=$3 labels=$4
 here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONUNBUFFERED=1 PYTHONPATH="$here/../src:${PYTHONPATH:-}"
-written=${WRITTEN:-$here/topics.tsv}
+written=${WRITTEN:-$here/topics.tsv $here/general_topics.tsv}
 mkdir -p "$work"
 step() { # name, command
   "${@:2}" >"$work/$1.log" 2>&1 || { tail -5 "$work/$1.log"; return 1; }

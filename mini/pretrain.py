@@ -3,8 +3,9 @@
     python mini/pretrain.py --corpus build/corpus --tokenizer build/tokenizer.json --out build/base --seconds 560
     torchrun --nproc-per-node 2 mini/pretrain.py ...     # the same on two GPUs: twice the batch
 
-Titles come behind <|title|>; a general text has in half of the passes what its title names behind <|topic|>. While
-the learning rate cools down, a share of the batches has topics behind <|topic|> that were written for this project.
+Titles come behind <|title|>. Texts with a topic that was written for this project have it in half of the passes behind
+<|topic|>, other general texts what their title names. While the learning rate cools down, a share of the batches has
+written topics only.
 Matrices learn by Muon, embeddings and norms by AdamW; the learning rate is warmed up, held, and cooled down to zero.
 The length of the run is a number of seconds, so that a rented GPU is used to the last one; log.jsonl tells the tokens.
 """
@@ -143,7 +144,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.tokenizer))
     shards = sorted(args.corpus.glob("corpus-*.jsonl.xz"))[: args.shards]
-    titles = load_corpus(args.tokenizer, shards, args.device, args.jobs)
+    titles = load_corpus(args.tokenizer, shards, args.topics, args.device, args.jobs)
     _, written = topic_pairs(args.corpus, args.topics, args.jobs)
     topics = place(*pack(*encode(tokenizer, written)), args.device)
     held_out = held_out_rows(args, tokenizer)

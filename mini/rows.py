@@ -74,26 +74,23 @@ def place(
 Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # tokens, lengths, prompts, twins
 
 
-def _encode_shard(job: tuple[Path, Path]) -> Encoded:
-    tokenizer_path, path = job
+def _encode_shard(job: tuple[Path, Path, dict[str, str]]) -> Encoded:
+    tokenizer_path, path, written = job
     rows = list(read_shard(path))
-    cores = [
-        (number, subject)
-        for number, row in enumerate(rows)
-        if row["domain"] != "arxiv" and (subject := core(row["title"]) or general_topic(row))
-    ]
+    topics = [(n, topic) for n, row in enumerate(rows) if (topic := written.get(text_hash(row["text"])) or named(row))]
     pairs = [(row["text"], TITLE, row["title"]) for row in rows]
-    pairs += [(rows[number]["text"], TOPIC, subject) for number, subject in cores]
+    pairs += [(rows[number]["text"], TOPIC, topic) for number, topic in topics]
     twins = np.arange(len(pairs))
-    for twin, (number, _) in enumerate(cores, start=len(rows)):
+    for twin, (number, _) in enumerate(topics, start=len(rows)):
         twins[number], twins[twin] = twin, number
     return *pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs)), twins
 
 
-def load_corpus(tokenizer_path: Path, shards: list[Path], device: str, jobs: int) -> Rows:
-    """All texts with their titles; general texts also with the core of their title as topic, as a twin."""
+def load_corpus(tokenizer_path: Path, shards: list[Path], tables: list[Path], device: str, jobs: int) -> Rows:
+    """All texts with their titles; as a twin the written topic, or for other general texts what their title names."""
+    written = topics_of(tables)
     with ProcessPoolExecutor(jobs) as pool:
-        parts = list(pool.map(_encode_shard, [(tokenizer_path, path) for path in shards]))
+        parts = list(pool.map(_encode_shard, [(tokenizer_path, path, written) for path in shards]))
     before = np.cumsum([0, *(len(part[1]) for part in parts)])
     tokens, length, prompt, twins = (np.concatenate(column) for column in zip(*parts, strict=True))
     return place(tokens, length, prompt, device, twins + np.repeat(before[:-1], np.diff(before)))
@@ -103,6 +100,16 @@ def supported(title: str, text: str) -> bool:
     """Whether most long words of a title stand in its text: forum titles often do not say what the post is about."""
     long_words = [word for word in title.lower().split() if len(word) > 3]
     return bool(long_words) and sum(word in text.lower() for word in long_words) >= 0.6 * len(long_words)
+
+
+def named(row: Row) -> str | None:
+    """What the title of a text outside science names, supported by the text or not."""
+    return core(row["title"]) or general_topic(row) if row["domain"] != "arxiv" else None
+
+
+def topics_of(tables: list[Path]) -> dict[str, str]:
+    """Topics of several tables by the hash of their text."""
+    return {key: topic for table in tables for key, topic in read_topics(table).items()}
 
 
 def general_topic(row: Row) -> str | None:
@@ -131,7 +138,7 @@ def _shard_pairs(job: tuple[Path, dict[str, str]]) -> dict[str, list[Pair]]:
 
 def topic_pairs(corpus: Path, tables: list[Path], jobs: int) -> tuple[dict[str, list[Pair]], list[Pair]]:
     """General texts with what their title names, by source; texts with the topics written for this project."""
-    topics = {key: topic for table in tables for key, topic in read_topics(table).items()}
+    topics = topics_of(tables)
     with ProcessPoolExecutor(jobs) as pool:
         parts = list(pool.map(_shard_pairs, [(path, topics) for path in sorted(corpus.glob("corpus-*.jsonl.xz"))]))
     found = {kind: [pair for part in parts for pair in part.get(kind, [])] for kind in sorted(set().union(*parts))}
