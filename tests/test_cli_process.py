@@ -58,8 +58,12 @@ def test_interrupted_run_keeps_whole_rows(command: Command, number: int, code: i
         _, err = process.communicate(timeout=PATIENCE)
     assert time.monotonic() - began < 5
     rows = command.rows("out.jsonl")
-    goes_on = f"topicgen: out.jsonl: the same command goes on after {len(rows)} documents"
-    assert (process.returncode, err.decode().splitlines()) == (code, [goes_on, said])
+    goes_on, last = err.decode().splitlines()
+    assert (process.returncode, last) == (code, said)
+    counted = re.fullmatch(r"topicgen: out\.jsonl: the same command goes on after (\d+) documents", goes_on)
+    assert counted
+    # The signal may come when rows stand in the file and are not counted yet; those are written again.
+    assert int(counted[1]) <= len(rows)
     assert 0 < len(rows) < 5_000
     assert [row["position"] for row in rows] == list(range(1, len(rows) + 1))
     assert (command.folder / "out.jsonl").read_bytes().endswith(b"\n")

@@ -118,11 +118,11 @@ def test_fallback_is_the_beginning_of_the_document(document: str, topic: str) ->
     ],
 )
 def test_hostile_answers_take_bounded_time(hostile: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     clean(hostile)
     clean(hostile, finished=False)
     fallback(hostile)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_distinct_keeps_the_best_of_topics_with_the_same_words() -> None:
@@ -176,9 +176,9 @@ def test_saying_once_is_done_in_one_go(topic: str, document: str) -> None:
 
 @pytest.mark.parametrize("hostile", ["a " * 250_000, "a" * 500_000, " -" * 250_000, "a " + "-" * 500_000])
 def test_hostile_documents_are_searched_in_bounded_time(hostile: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     unstuck("ice ice melts", hostile)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
