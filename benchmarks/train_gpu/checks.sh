@@ -19,7 +19,8 @@ head -100 "$labels" >"$texts"
 
 one() { # name, seconds, command
   local began=$SECONDS code=0
-  timeout -s KILL "$2" "${@:3}" >"$work/log/$1" 2>&1 || code=$?
+  # SIGTERM first: torchrun's workers are no children of this group, and would keep the GPUs busy for ever.
+  timeout -k 40 "$2" "${@:3}" >"$work/log/$1" 2>&1 || code=$?
   grep -h '^RESULT' "$work/log/$1" || echo "RESULT {\"name\": \"$1\", \"exit\": $code, \"seconds\": $((SECONDS - began))}"
   test "$code" = 0 || { echo "== $1: exit $code"; grep -v '^$' "$work/log/$1" | tail -12 | cut -c1-300; }
   return $code

@@ -16,9 +16,11 @@ from topicgen.errors import TerminatedError, UserError
 from topicgen.models import find_base
 from topicgen.training.base import load_base
 from topicgen.training.checkpoint import load_checkpoint
+from topicgen.training.distributed import Group
 from topicgen.training.loop import Data, Progress, Trainer
 from topicgen.training.memory import Plan
 from topicgen.training.packing import packs
+from topicgen.training.rows import TokenRow
 from topicgen.training.settings import TrainingSettings
 
 PREFIX = (0, 17, 4, 99)
@@ -62,10 +64,11 @@ class Run:
         train: int = 10,
         validation: int = 4,
         stop_at: int | None = None,
+        compiled: bool = False,
         **settings: Any,
     ) -> None:
         self.settings = TrainingSettings(**(BASIC | settings))
-        plan = Plan("float32", False, 0, pack_tokens, False, "test")
+        plan = Plan("float32", False, 0, pack_tokens, compiled, "test")
         self.model = load_base(find_base(str(base)), self.settings, plan, torch.device("cpu"), dtype)
         self.told: list[Mapping[str, Any]] = []
         self.said: list[str] = []
@@ -131,6 +134,18 @@ def test_validation_loss_is_the_mean_cross_entropy_of_topic_tokens(base: Path, t
     progress = run.go()
     assert progress.best_loss == pytest.approx(run.validation_loss(), rel=1e-6)
     assert progress.history[-1]["validation_loss"] == progress.best_loss
+
+
+def test_processes_have_packs_of_one_size_whatever_their_examples(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else they write other numbers of topics together, and wait for one another for ever."""
+    monkeypatch.setitem(globals(), "ROWS", [TokenRow((5,) * 300, 290), *ROWS[1:]])  # one process has the long one
+    fills = []
+    for rank in range(2):
+        monkeypatch.setattr(Group, "current", lambda rank=rank: Group(rank, 2))
+        fills.append(Run(base, tmp_path, per_device_train_batch_size=1, compiled=True).trainer.fill)
+    assert fills[0] == fills[1]
 
 
 def test_the_first_loss_is_the_mean_over_the_topic_tokens_of_the_step(base: Path, tmp_path: Path) -> None:

@@ -132,15 +132,19 @@ class Trainer:
         return bool(patience and self.progress.worse >= patience)
 
     def _fixed_sizes(self) -> Fill:
-        """Sizes of packs for the steps of the run, which are much alike, and for the longest validation text."""
-        steps = [self._own(step) for step in range(min(self.schedule.steps_per_epoch, TYPICAL_STEPS))]
+        """Sizes of packs for the steps of the run, which are much alike, and for the longest validation text.
+
+        They go by what every process computes: all write topics together, as many as fit into a pack.
+        """
+        first = range(min(self.schedule.steps_per_epoch, TYPICAL_STEPS))
+        steps = [self._share(step, rank) for step in first for rank in range(self.group.size)]
         longest = sorted(self.data.validation, key=lambda row: len(row.ids))[-1:]
         own = [step for step in (*steps, longest) if step]
         return fixed_sizes(len(self.data.prefix), own, self.plan.pack_tokens)
 
-    def _own(self, step: int) -> list[TokenRow]:
-        """The examples of a step that this process computes."""
-        return [self.data.train[i] for i in self.schedule.chosen(step)[self.group.rank :: self.group.size]]
+    def _share(self, step: int, rank: int) -> list[TokenRow]:
+        """The examples of a step that one process computes."""
+        return [self.data.train[i] for i in self.schedule.chosen(step)[rank :: self.group.size]]
 
     def _step(self, step: int) -> None:
         began = time.monotonic()
@@ -149,7 +153,7 @@ class Trainer:
         torch.manual_seed(self.settings.seed + step * self.group.size + self.group.rank)
         chosen = self.schedule.chosen(step)
         answers = sum(len(self.data.train[i].ids) - self.data.train[i].answer for i in chosen)
-        own = self._own(step)
+        own = self._share(step, self.group.rank)
         summed = torch.zeros((), device=self.model.device)
         own_packs = self._packs(own)
         tokens = sum(pack.prefix + sum(last - first for first, last in pack.bounds) for pack in own_packs)
