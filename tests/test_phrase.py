@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topicgen.phrase import clean, distinct, fallback, group_alike, support, unstuck
+from topicgen.phrase import clean, distinct, fallback, group_alike, repeats, support, unstuck
 
 QUOTES = "\"'`“”‘’«»„"
 TRAILING = ".,;:!?…-–—/|"
@@ -160,6 +160,13 @@ def test_distinct_gives_indices_in_order_without_repeats(topics: list[str], coun
         ("Duran Duran on tour tour", "Duran Duran on tour"),
         ("Growth of 2 2 percent", "Growth of 2 percent"),
         ("A - - B", "A - - B"),
+        ("Stakeholder Interviews for Stakeholder Interviews", "Stakeholder Interviews"),
+        ("Working Group's Working Group", "Working Group"),
+        ("Likes vs Dislikes vs Dislikes", "Likes vs Dislikes"),
+        ('Police" of the Police', "Police"),
+        ("Components and Web of Web Components", "Components and Web"),
+        ("Again, and again", "Again, and again"),
+        ("Peer to Peer Networks", "Peer to Peer Networks"),
         ("", ""),
     ],
 )
@@ -167,7 +174,23 @@ def test_a_word_is_said_again_only_where_the_document_does(topic: str, said_once
     assert unstuck(topic, "The band Duran\nDuran plays again, and again on its tour.") == said_once
 
 
-@given(st.lists(st.sampled_from(["ice", "Ice", "ice's", "melts,", "-", "“ice”", "電"])).map(" ".join), st.text())
+@pytest.mark.parametrize(
+    ("topic", "count"),
+    [
+        ("Culture and Climate Survey Culture", 1),
+        ("Sequence-to-Sequence Learning", 0),
+        ("Peer to Peer Networks", 0),
+        ("Face to Face", 1),
+        ("Of Mice and of Men", 0),
+        ("Web Web Web", 2),
+        ("", 0),
+    ],
+)
+def test_words_said_before_are_counted_unless_the_document_says_the_same(topic: str, count: int) -> None:
+    assert repeats(topic, "Peer to\npeer, as it was once.") == count
+
+
+@given(st.lists(st.sampled_from(["ice", "Ice", "ice's", "melts,", "of", "-", "“ice”", "電"])).map(" ".join), st.text())
 def test_saying_once_is_done_in_one_go(topic: str, document: str) -> None:
     once = unstuck(topic, document)
     assert unstuck(once, document) == once

@@ -15,7 +15,7 @@ from topicgen.errors import UsageError, UserError
 from topicgen.merging import merge_topics
 from topicgen.models import ModelFolder, find_model, find_served
 from topicgen.passages import Passage, split_passages
-from topicgen.phrase import clean, distinct, fallback, support, unstuck
+from topicgen.phrase import clean, distinct, fallback, repeats, support, unstuck
 from topicgen.prompt import EncodedPrompt, PromptEncoder
 from topicgen.records import Document, RankedTopic, Status, Topic
 from topicgen.topic_cache import TopicCache
@@ -167,12 +167,14 @@ class TopicGenerator:
     ) -> None:
         """Puts a likelier and better supported topic in the place of one that is doubtful.
 
-        Doubtful is a topic with a low score, or with a word that its document does not have. Candidates of a beam
-        search are compared by their whole log-probability, which favours short topics, plus a bonus for support.
+        Doubtful is a topic with a low score, with a word that its document does not have, or with one that it says
+        twice. Candidates of a beam search are compared by their whole log-probability, which favours short topics,
+        plus a bonus for support, less one for each word said again.
         """
 
         def doubtful(completion: Completion, text: str) -> bool:
-            return completion.score < DOUBTFUL_SCORE or support(self._text(completion, text), text) < 1
+            topic = self._text(completion, text)
+            return completion.score < DOUBTFUL_SCORE or support(topic, text) < 1 or repeats(topic, text) > 0
 
         again = [ids for ids, text in texts.items() if completions[ids] and doubtful(completions[ids][0], text)]
         found = self.engine.generate(again, replace(settings, beams=SECOND_LOOK_BEAMS)) if again else []
@@ -181,7 +183,9 @@ class TopicGenerator:
             def worth(completion: Completion, text: str = texts[ids]) -> float:
                 topic = self._text(completion, text)
                 likelihood = math.log(max(completion.score, sys.float_info.min)) * (len(completion.ids) + 1)
-                return likelihood + SUPPORT_WEIGHT * support(topic, text) if topic else -math.inf
+                return (
+                    likelihood + SUPPORT_WEIGHT * (support(topic, text) - repeats(topic, text)) if topic else -math.inf
+                )
 
             completions[ids] = [max([*completions[ids], *candidates], key=worth)]
 

@@ -1,9 +1,8 @@
 """What a model wrote in, a topic out: one line, without quotes, markers or loose ends."""
 
-import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 _MARKER = re.compile(r"^\s*(#+\s*)?(response|topic|title|answer)\s*:\s*", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•–—#]+|\d{1,2}[.)])\s+")
@@ -11,6 +10,8 @@ _QUOTES = "\"'`“”‘’«»„"
 _TRAILING = " \t.,;:!?…-–—/|"
 _CONNECTING = "a an and as at based between by for from in into of on or over the to under using via with without"
 _LOOSE_END = re.compile(rf"\s+({_CONNECTING.replace(' ', '|')})$", re.IGNORECASE)
+_JOINTS = frozenset([*_CONNECTING.split(), "vs", "versus"])
+_WORD = r"\w+"
 _POSSESSIVE = re.compile(r"['’]s?$")
 _JOINERS = "\u200d\u200c"
 _HALF = "\ufffd"  # what a character becomes whose bytes were cut
@@ -65,20 +66,60 @@ def clean(raw: str, *, finished: bool = True) -> str:
     return ""
 
 
-def unstuck(topic: str, document: str) -> str:
-    """The topic without words that it says again at once, as small models do when they get stuck.
+def _bare_words(words: Iterable[str]) -> list[str]:
+    """Words to compare: without case, the punctuation around them and an ending ``'s``."""
+    return [_POSSESSIVE.sub("", word.strip(_QUOTES + _TRAILING).casefold()) for word in words]
 
-    A word counts as the same in another case or with another ending ``'s``; the last of a row stays. What the document
-    says twice, such as a name, the topic may say too.
+
+def _said_again(bare: Sequence[str]) -> Iterator[tuple[slice, Sequence[str]]]:
+    """Parts of a topic that say nothing new, each with the words that a document must have for it to stay."""
+    for length in range(1, len(bare) // 2 + 1):
+        for first in range(len(bare) - 2 * length + 1):
+            row = bare[first : first + 2 * length]
+            if row[:length] == row[length:] and all(word.isalnum() for word in row):
+                yield slice(first, first + length), row
+    for joint in range(1, len(bare) - 1):
+        tail = [word for word in bare[joint:] if word and word not in _JOINTS]
+        if bare[joint] in _JOINTS and bare[joint - 1] not in _JOINTS and tail and set(tail) <= set(bare[:joint]):
+            yield slice(joint, len(bare)), bare[joint - 1 :]
+
+
+class _Said:
+    """Whether a document has some words in a row; it is read when first asked."""
+
+    def __init__(self, document: str) -> None:
+        self._document = document
+        self._words = ""
+
+    def __contains__(self, words: Sequence[str]) -> bool:
+        self._words = self._words or f" {' '.join(re.findall(_WORD, self._document.casefold()))} "
+        return f" {' '.join(re.findall(_WORD, ' '.join(words)))} " in self._words
+
+
+def unstuck(topic: str, document: str) -> str:
+    """The topic without words that it says again at once or behind "of", "and", as small models do when they get stuck.
+
+    A word counts as the same in another case or with another ending ``'s``; of words in a row the last stay. What the
+    document says twice, such as a name, the topic may say too.
     """
-    words = topic.split()
-    bare = [_POSSESSIVE.sub("", word.strip(_QUOTES + _TRAILING).casefold()) for word in words]
-    again = [one == other and one.isalnum() for one, other in itertools.pairwise(bare)]
-    if not any(again):
-        return topic
-    twice = set(re.findall(r"\b(\w+)\W+(?=\1\b)", document.casefold()))
-    kept = [not repeated or one in twice for one, repeated in zip(bare, [*again, False], strict=True)]
-    return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
+    words, said, whole = topic.split(), _Said(document), True
+    while True:
+        part = next((part for part, needed in _said_again(_bare_words(words)) if needed not in said), None)
+        if part is None:
+            return topic if whole else _bare(" ".join(words))
+        del words[part]
+        whole = False
+
+
+def repeats(topic: str, document: str) -> int:
+    """Number of content words that a topic has said before, where the document does not do so in the same words."""
+    words, said, known, count = _bare_words(topic.split()), _Said(document), dict[str, int](), 0
+    for number, word in enumerate(words):
+        if word in known and words[known[word] : number + 1] not in said:
+            count += 1
+        if len(word) > 2 and word not in _JOINTS:
+            known[word] = number
+    return count
 
 
 def fallback(document: str) -> str:
@@ -92,19 +133,24 @@ def folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+def _content(topic: str) -> list[str]:
+    """Words of three letters and more that do not only connect others."""
+    return [w for w in re.findall(_WORD, topic.casefold()) if len(w) > 2 and w not in _JOINTS]
+
+
 def support(topic: str, document: str) -> float:
     """Share of a topic's content words that also stand in the document, 0 to 1; 1 for a topic without any.
 
     Words of two letters and connecting words do not count. Words are compared by their first five letters, so that an
     ending may differ.
     """
-    stems = {word[:5] for word in re.findall(r"\w+", document.casefold())}
-    content = [w for w in re.findall(r"\w+", topic.casefold()) if len(w) > 2 and w not in _CONNECTING.split()]
+    stems = {word[:5] for word in re.findall(_WORD, document.casefold())}
+    content = _content(topic)
     return sum(word[:5] in stems for word in content) / len(content) if content else 1.0
 
 
 def _key(topic: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", topic.casefold())) or frozenset({topic})
+    return frozenset(re.findall(_WORD, topic.casefold())) or frozenset({topic})
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
