@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -102,8 +103,8 @@ class Trainer:
         self.angle = torch.cat((angle, angle), dim=-1)
         self.kind = torch.bfloat16 if device.type == "cuda" else torch.float32
 
-    def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Summed weighted loss, and the sum of the weights."""
+    def states(self, batch: Batch) -> torch.Tensor:
+        """What the last layer writes, (tokens, width)."""
         inner = self.model.model
         angle = self.angle[batch.position][:, None]
         cos, sin = angle.cos().to(self.kind), angle.sin().to(self.kind)
@@ -114,6 +115,32 @@ class Trainer:
             w = (a.q_proj.weight, a.k_proj.weight, a.v_proj.weight, a.o_proj.weight)
             f = (m.gate_proj.weight, m.up_proj.weight, m.down_proj.weight)
             x = self.block(x, cos, sin, batch.bounds, self.size, norms[0], *w, norms[1], *f)
+        return x
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of some states in float32, (tokens, vocabulary)."""
+        inner = self.model.model
+        return F.linear(rms_norm(x, inner.norm.weight), inner.embed_tokens.weight.to(x.dtype)).float()
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Summed weighted loss, and the sum of the weights."""
+        return self._loss(self.states(batch), batch)
+
+    def distil(
+        self, batch: Batch, teachers: "list[Trainer]", target_weight: float, softness: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As ``loss``; a target learns by ``softness`` what the teachers expect on average (Hinton et al. 2015)."""
+        targets = (batch.weight == target_weight).nonzero()[:, 0]
+        with torch.no_grad():
+            expected = torch.stack([one.logits(one.states(batch)[targets]).softmax(-1) for one in teachers]).mean(0)
+        x = self.states(batch)
+        hard = replace(batch, weight=batch.weight.index_fill(0, targets, target_weight * (1 - softness)))
+        summed, _ = self._loss(x, hard)
+        soft = F.cross_entropy(self.logits(x[targets]), expected, reduction="sum")
+        return summed + target_weight * softness * soft, batch.weight.sum()
+
+    def _loss(self, x: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        inner = self.model.model
         target, weight = torch.roll(batch.ids, -1), batch.weight
         if self.head is head:  # without a compiled graph, shapes may vary: only tokens that count need logits
             counted = weight > 0

@@ -4,7 +4,8 @@
 #     bash mini/pipeline.sh WORK CORPUS TOKENIZER labels.jsonl     # SECONDS_OF_TRAINING: of the pre-training
 #
 # Each step's log lies in WORK; the model comes out in WORK/mini. TOPICS are the tables of the cool-down, TOPIC_SHARE their
-# share of it, BEFORE a model to compare with on general texts.
+# share of it, PRETRAINING
+# further options of pretrain.py, BEFORE a model to compare with on general texts.
 set -eu
 work=$1 corpus=$2 tokenizer=$3 labels=$4
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +18,7 @@ step() { # name, command
 }
 adapt() { python3 "$here/adapt.py" --corpus "$corpus" --written $written "$@"; }
 step base python3 "$here/pretrain.py" --corpus "$corpus" --tokenizer "$tokenizer" --topics ${TOPICS:-$written} --topic-share "${TOPIC_SHARE:-0.25}" \
-  --seconds "${SECONDS_OF_TRAINING:-230}" --lr 5e-3 --embedding-lr 4e-3 --out "$work/base"
+  --seconds "${SECONDS_OF_TRAINING:-230}" --lr 5e-3 --embedding-lr 4e-3 ${PRETRAINING:-} --out "$work/base"
 step writer adapt --base "$work/base" --out "$work/writer" --folds 0 --epochs 1 --batch-rows 64 --soup 1 --rehearsal 0.8
 for seed in 0 1 2; do
   step "fold-$seed" adapt --base "$work/writer" --labels "$labels" --soup 1 --seed "$seed" --as-shipped \

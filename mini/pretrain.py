@@ -5,7 +5,8 @@
 
 Titles come behind <|title|>. Texts with a topic that was written for this project have it in half of the passes behind
 <|topic|>, other general texts what their title names. While the learning rate cools down, a share of the batches has
-written topics only.
+written topics only. With teachers, models of earlier runs, a target is learnt from what they expect as well as from the
+title itself: a model that reads its corpus many times learns titles by heart, their expectations it cannot.
 Matrices learn by Muon, embeddings and norms by AdamW; the learning rate is warmed up, held, and cooled down to zero.
 The length of the run is a number of seconds, so that a rented GPU is used to the last one; log.jsonl tells the tokens.
 """
@@ -21,7 +22,7 @@ import model as mini
 import numpy as np
 import torch
 import torch.distributed as dist
-from rows import CONTEXT, Rows, cut, encode, epochs, fill, load_corpus, pack, place, topic_pairs
+from rows import CONTEXT, Rows, cut, encode, epochs, fill, load_corpus, pack, place
 from shards import read_shard
 from tokenizer import TITLE
 from tokenizers import Tokenizer
@@ -107,6 +108,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, required=True, help="time of training, without loading and compiling")
     parser.add_argument("--init", type=Path, help="go on from this model folder instead of random weights")
+    parser.add_argument(
+        "--teachers", type=Path, nargs="*", default=[], help="model folders: targets are learnt from their mean"
+    )
+    parser.add_argument("--softness", type=float, default=0.7, help="share of the teachers in the loss of a target")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--width", type=int, default=576)
     parser.add_argument("--inner", type=int, default=1920)
@@ -144,9 +149,7 @@ def main() -> None:
     torch.set_float32_matmul_precision("high")
     tokenizer = Tokenizer.from_file(str(args.tokenizer))
     shards = sorted(args.corpus.glob("corpus-*.jsonl.xz"))[: args.shards]
-    titles = load_corpus(args.tokenizer, shards, args.topics, args.device, args.jobs)
-    _, written = topic_pairs(args.corpus, args.topics, args.jobs)
-    topics = place(*pack(*encode(tokenizer, written)), args.device)
+    titles, topics = load_corpus(args.tokenizer, shards, args.topics, args.device, args.jobs)
     held_out = held_out_rows(args, tokenizer)
     if args.init:
         model = LlamaForCausalLM.from_pretrained(args.init, dtype=torch.float32).to(args.device)
@@ -154,10 +157,17 @@ def main() -> None:
         shape = (args.layers, args.width, args.inner, args.heads, args.kv_heads, args.head_dim)
         model = mini.build(tokenizer, *shape).to(args.device)
     print(
-        f"{len(titles.lengths)} rows, {len(titles.tokens):,} tokens, {model.num_parameters():,} parameters",
+        f"{len(titles.lengths)} rows, {len(topics.lengths)} with a written topic, {len(titles.tokens):,} tokens, "
+        f"{model.num_parameters():,} parameters",
         flush=True,
     )
-    fit(model, titles, topics, held_out, args)
+    teachers = [
+        mini.Trainer(
+            LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).to(args.device), args.device != "cpu"
+        )
+        for folder in args.teachers
+    ]
+    fit(model, teachers, titles, topics, held_out, args)
     if first_process():
         mini.save(model, args.out)
         tokenizer.save(str(args.out / "tokenizer.json"))
@@ -169,7 +179,9 @@ def first_process() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def fit(model, titles: Rows, topics: Rows, held_out: dict[str, Rows], args: argparse.Namespace) -> None:
+def fit(
+    model, teachers: list[mini.Trainer], titles: Rows, topics: Rows, held_out: dict[str, Rows], args: argparse.Namespace
+) -> None:
     trainer = mini.Trainer(model, compiled=args.device != "cpu")
     chosen = optimizers(model, args)
     groups = [group for optimizer in chosen for group in optimizer.param_groups]
@@ -198,8 +210,9 @@ def fit(model, titles: Rows, topics: Rows, held_out: dict[str, Rows], args: argp
                 group["lr"] = rate * schedule(clock.progress, step, args.warmup, args.cooldown)
             topical = clock.progress > 1 - args.cooldown and dice.random() < args.topic_share
             rows, chosen_rows = next(sources[topical])
-            summed, weights = trainer.loss(
-                fill(rows, chosen_rows, args.batch_tokens, args.text_weight, args.target_weight, args.most)
+            batch = fill(rows, chosen_rows, args.batch_tokens, args.text_weight, args.target_weight, args.most)
+            summed, weights = (
+                trainer.distil(batch, teachers, args.target_weight, args.softness) if teachers else trainer.loss(batch)
             )
             loss = summed / weights
             loss.backward()

@@ -43,6 +43,11 @@ class Rows:
     prompts: np.ndarray
     twins: np.ndarray
 
+    def only(self, chosen: np.ndarray) -> "Rows":
+        """The chosen rows, without their twins."""
+        columns = (column[chosen] for column in (self.starts, self.lengths, self.prompts))
+        return Rows(self.tokens, *columns, np.arange(len(chosen)))
+
 
 def encode(tokenizer: Tokenizer, pairs: list[Pair]) -> tuple[list[list[int]], list[int]]:
     """(text, separator, target) to token rows and the lengths of their prompts; the text gives way to the context."""
@@ -71,7 +76,7 @@ def place(
     return Rows(torch.from_numpy(tokens.astype(np.int64)).to(device), starts, lengths, prompts, own)
 
 
-Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # tokens, lengths, prompts, twins
+Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # tokens, lengths, prompts, twins, written
 
 
 def _encode_shard(job: tuple[Path, Path, dict[str, str]]) -> Encoded:
@@ -81,19 +86,27 @@ def _encode_shard(job: tuple[Path, Path, dict[str, str]]) -> Encoded:
     pairs = [(row["text"], TITLE, row["title"]) for row in rows]
     pairs += [(rows[number]["text"], TOPIC, topic) for number, topic in topics]
     twins = np.arange(len(pairs))
+    with_topic = np.zeros(len(pairs), dtype=bool)
     for twin, (number, _) in enumerate(topics, start=len(rows)):
         twins[number], twins[twin] = twin, number
-    return *pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs)), twins
+        with_topic[twin] = text_hash(rows[number]["text"]) in written
+    return *pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs)), twins, with_topic
 
 
-def load_corpus(tokenizer_path: Path, shards: list[Path], tables: list[Path], device: str, jobs: int) -> Rows:
-    """All texts with their titles; as a twin the written topic, or for other general texts what their title names."""
+def load_corpus(
+    tokenizer_path: Path, shards: list[Path], tables: list[Path], device: str, jobs: int
+) -> tuple[Rows, Rows]:
+    """All texts with their titles; as a twin the written topic, or for other general texts what their title names.
+
+    Beside them the rows that have a written topic, once more.
+    """
     written = topics_of(tables)
     with ProcessPoolExecutor(jobs) as pool:
         parts = list(pool.map(_encode_shard, [(tokenizer_path, path, written) for path in shards]))
     before = np.cumsum([0, *(len(part[1]) for part in parts)])
-    tokens, length, prompt, twins = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return place(tokens, length, prompt, device, twins + np.repeat(before[:-1], np.diff(before)))
+    tokens, length, prompt, twins, with_topic = (np.concatenate(column) for column in zip(*parts, strict=True))
+    rows = place(tokens, length, prompt, device, twins + np.repeat(before[:-1], np.diff(before)))
+    return rows, rows.only(with_topic.nonzero()[0])
 
 
 def supported(title: str, text: str) -> bool:
