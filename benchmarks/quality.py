@@ -32,13 +32,13 @@ def text_hash(text: str) -> str:
 
 
 def out_of_fold(texts: list[str]) -> list[System]:
-    """What mini wrote for each text, one system for each seed of the cross-validation."""
+    """What mini and its first version wrote for each text, one system for each seed of the cross-validation."""
     header, *lines = [line.split("\t") for line in OUT_OF_FOLD.read_text(encoding="utf-8").splitlines()]
     by_hash = {key: topics for key, *topics in lines}
     rows = [by_hash.get(text_hash(text)) for text in texts]
     if None in rows:
         raise SystemExit(f"{OUT_OF_FOLD}: has no topic for {rows.count(None)} of {len(texts)} rows")
-    return [System(f"mini ({seed})", "predictions", [row[i] for row in rows]) for i, seed in enumerate(header[1:])]
+    return [System(name, "predictions", [row[i] for row in rows]) for i, name in enumerate(header[1:])]
 
 
 def quality(data: Path) -> tuple[Labelled, list[System], Comparison]:

@@ -193,23 +193,25 @@ def main() -> None:
     if args.folds:
         zero = write_topics(base, tokenizer, [row["text"] for row in labels])
         print("RESULT", json.dumps({"before adaptation": summary(zero, references)}), flush=True)
-    best: tuple[float, dict, list[str]] | None = None
+    best: tuple[float, dict, dict[str, list[str]]] | None = None
     for values in itertools.product(*(getattr(args, name) for name in grid)):
         one = argparse.Namespace(**{**vars(args), **dict(zip(grid, values, strict=True))})
         settings = dict(zip(grid, values, strict=True))
         if args.folds:
             predictions, shipped = cross_validate(base, tokenizer, labels, known, one)
             result = {**settings, **summary(predictions, references)}
+            topics = {"out_of_fold": predictions}
             if args.as_shipped:
-                predictions, result["as shipped"] = shipped, summary(shipped, references)
+                topics = {"out_of_fold": shipped, "likeliest": predictions}
+                result["as shipped"] = summary(shipped, references)
             print("RESULT", json.dumps(result), flush=True)
-            mean = bootstrap(score(predictions, references)["rouge1"]).mean
+            mean = bootstrap(score(topics["out_of_fold"], references)["rouge1"]).mean
             if best is None or mean > best[0]:
-                best = (mean, settings, predictions)
+                best = (mean, settings, topics)
         else:
-            best = (0.0, settings, [])
+            best = (0.0, settings, {})
     if args.predictions and best:
-        args.predictions.write_text(json.dumps({"settings": best[1], "out_of_fold": best[2]}, indent=0))
+        args.predictions.write_text(json.dumps({"settings": best[1], **best[2]}, indent=0))
     if args.out and best:
         one = argparse.Namespace(**{**vars(args), **best[1]})
         model = soup(base, tokenizer, [(r["text"], TOPIC, r["topic"]) for r in labels], known, one)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All of the next version on one GPU: pre-training, written topics, labels, cross-validation.
+# All of mini on one GPU: pre-training, written topics, labels, cross-validation.
 #
 #     bash mini/pipeline.sh WORK CORPUS TOKENIZER labels.jsonl     # SECONDS_OF_TRAINING: of the pre-training
 #
@@ -18,7 +18,7 @@ step() { # name, command
 }
 adapt() { python3 "$here/adapt.py" --corpus "$corpus" --written $written "$@"; }
 step base python3 "$here/pretrain.py" --corpus "$corpus" --tokenizer "$tokenizer" --topics ${TOPICS:-$written} --topic-share "${TOPIC_SHARE:-0.25}" \
-  --seconds "${SECONDS_OF_TRAINING:-230}" --lr 5e-3 --embedding-lr 4e-3 ${PRETRAINING:-} --out "$work/base"
+  --seconds "${SECONDS_OF_TRAINING:-240}" --lr 5e-3 --embedding-lr 4e-3 ${PRETRAINING:-} --out "$work/base"
 step writer adapt --base "$work/base" --out "$work/writer" --folds 0 --epochs 1 --batch-rows 64 --soup 1 --rehearsal 0.8
 for seed in 0 1 2; do
   step "fold-$seed" adapt --base "$work/writer" --labels "$labels" --soup 1 --seed "$seed" --as-shipped \

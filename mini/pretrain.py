@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--optimizer", choices=["muon", "adamw"], default="muon")
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--embedding-lr", type=float, default=3e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.1, help="of the matrices")
+    parser.add_argument("--weight-decay", type=float, default=0.6, help="of the matrices")
     parser.add_argument("--warmup", type=int, default=100, help="steps")
     parser.add_argument("--cooldown", type=float, default=0.4, help="share of the run")
     parser.add_argument("--batch-tokens", type=int, default=131072, help="of each process")

@@ -98,7 +98,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "target_modules must be a list of names": {"target_modules": []},
     "adapts v_proj, which target_modules of adapter_config.json does not name": {"target_modules": ["q_proj"]},
     "no LoRA weights of c_attn, which": {"target_modules": ["q_proj", "v_proj", "c_attn"]},
-    "but rank 3 on the base mini needs 3 x 512": {"r": 3},
+    "but rank 3 on the base mini needs 3 x 576": {"r": 3},
 }
 
 
@@ -128,7 +128,7 @@ def test_adapter_with_foreign_or_missing_tensors_is_refused(folder: Path) -> Non
 def test_adapter_on_another_base_is_refused(folder: Path, tmp_path: Path, mini: ModelFolder) -> None:
     other = copy_of_mini(tmp_path / "other")
     (other / "model.safetensors").unlink()
-    tensors = {"model.norm.weight": np.zeros(512, np.float32)}
+    tensors = {"model.norm.weight": np.zeros(576, np.float32)}
     save_file(tensors, other / "model.safetensors")
     change(folder, "base.json", name=str(other))
     expected = f"was trained on base {other} (sha {mini.weights_digest[:12]}), found {other} (sha "
@@ -151,7 +151,7 @@ def test_adapter_without_record_of_its_base_must_fit_it(folder: Path, tmp_path: 
     assert find_model(str(folder)).base is not None
     shallow = tiny_llama(tmp_path / "shallow")
     change(folder, base_model_name_or_path=str(shallow))
-    assert f"has the shape 4 x 512, but rank 4 on the base {shallow} needs 4 x 64" in refusal(folder)
+    assert f"has the shape 4 x 576, but rank 4 on the base {shallow} needs 4 x 64" in refusal(folder)
     thin = copy_of_mini(tmp_path / "thin", num_hidden_layers=2)
     change(folder, base_model_name_or_path=str(thin))
     assert f"but the base {thin} has 2 layers" in refusal(folder)

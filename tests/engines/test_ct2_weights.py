@@ -188,13 +188,13 @@ REFUSED: dict[str, dict[str, Any]] = {
     "default, linear and llama3, not 'yarn'": {"rope_parameters": {"rope_type": "yarn", "factor": 2}},
     "default, linear and llama3, not 'dynamic'": {"rope_scaling": {"type": "dynamic", "factor": 2}},
     "lack 'factor'": {"rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0}},
-    "lack 'model.layers.8.input_layernorm.weight'": {"num_hidden_layers": 9},
+    "lack 'model.layers.6.input_layernorm.weight'": {"num_hidden_layers": 7},
     "lack 'lm_head.weight'": {"tie_word_embeddings": False},
     "vocab_size must be a positive whole number, not None": {"vocab_size": None},
     "num_attention_heads must be a positive whole number, not 'many'": {"num_attention_heads": "many"},
     "max_position_embeddings must be a positive whole number, not 0": {"max_position_embeddings": 0},
     "q_proj.weight has 512 rows, but config.json asks for 1024": {"num_attention_heads": 16, "head_dim": 64},
-    "k_proj.weight has 256 rows, but config.json asks for 128": {"num_key_value_heads": 2},
+    "k_proj.weight has 64 rows, but config.json asks for 128": {"num_key_value_heads": 2},
     "embed_tokens.weight has 16384 rows, but config.json asks for 16000": {"vocab_size": 16000},
 }
 

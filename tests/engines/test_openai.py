@@ -54,7 +54,7 @@ def test_command_writes_the_topics_of_a_server(
     result = command.here("generate", "notes.txt", "--engine", "openai", "--model", str(chat_folder))
     assert (result.code, result.err) == (0, "")
     assert [(row["status"], row["score"]) for row in result.rows] == [("ok", None)] * 2
-    assert "honey" in result.rows[0]["topic"].lower()
+    assert "bees" in result.rows[0]["topic"].lower()
 
 
 def test_folder_is_asked_with_its_own_prompt_by_completions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,7 @@ def test_plain_llamas_are_recognised(tmp_path: Path, config: dict[str, object], 
 
 
 def test_config_that_does_not_fit_the_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"lack model\.layers\.8\.self_attn\.q_proj\.weight"):
+    with pytest.raises(UserError, match=r"lack model\.layers\.6\.self_attn\.q_proj\.weight"):
         loaded(find_model(str(copy_of_mini(tmp_path / "deep", num_hidden_layers=9))))
     with pytest.raises(UserError, match="gate_proj of layer 0 is"):
         loaded(find_model(str(copy_of_mini(tmp_path / "wide", intermediate_size=1024))))
