@@ -184,6 +184,22 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def replace_whole(path: Path, content: bytes) -> None:
+    """Writes a file, in place of an earlier one, whole or not at all, so that it lasts through a power cut.
+
+    Raises:
+        OSError: When it cannot be written; an earlier file is as it was.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.write_bytes(content)
+        sync(part)
+        part.replace(path)
+        sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _open_stream(path: Path, binary: bool) -> IO[Any]:
     if binary:
         return path.open("wb")

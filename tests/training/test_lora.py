@@ -42,7 +42,9 @@ def test_the_weights_come_after_all_else_in_one_stroke(
 
     monkeypatch.setattr(Path, "replace", watched)
     adapter.save(tmp_path, "base")
-    assert found == [[".adapter_model.part", "adapter_config.json"]]
+    assert len(found) == 1
+    part, config = found[0]
+    assert (part[:27], config) == (".adapter_model.safetensors.", "adapter_config.json")
     assert json.loads((tmp_path / "adapter_config.json").read_text())["base_model_name_or_path"] == "base"
 
 

@@ -1,8 +1,6 @@
 """The state of a run <-> the file beside its output, ``topics.jsonl.run.json``."""
 
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Literal, Self, cast, get_args
 
 from topicgen.config import OutputFormat
 from topicgen.errors import UserError
-from topicgen.outputs import sync
+from topicgen.outputs import replace_whole
 from topicgen.runs.fingerprint import Fingerprint
 
 FORMAT = 1
@@ -131,17 +129,8 @@ class RunRecord:
 
     def save(self, path: Path) -> None:
         """Writes the record, whole or not at all, and so that it lasts through a power cut; raises OSError."""
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            with part.open("x", encoding="utf-8") as file:
-                json.dump({"format": FORMAT} | asdict(self), file, indent=1, ensure_ascii=False)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-            sync(path.parent)
-        finally:
-            part.unlink(missing_ok=True)
+        told = json.dumps({"format": FORMAT} | asdict(self), indent=1, ensure_ascii=False)
+        replace_whole(path, f"{told}\n".encode())
 
 
 def last_write(lines: Path) -> datetime:

@@ -1,10 +1,10 @@
 """A folder of themes in, report.html or report.md in it out."""
 
-import secrets
 from pathlib import Path
 from typing import Literal
 
 from topicgen.errors import UserError
+from topicgen.outputs import replace_whole
 from topicgen.themes.page import render_page
 from topicgen.themes.page_folder import read_folder
 from topicgen.themes.report_markdown import render_markdown
@@ -22,13 +22,8 @@ def write_report(folder: Path, *, format: Literal["html", "md"] = "html") -> Pat
     collection = read_folder(folder)
     text = render_page(collection) if format == "html" else render_markdown(collection)
     path = folder / f"report.{format}"
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            part.write_text(text, encoding="utf-8", newline="\n")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        replace_whole(path, text.encode())
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None
     return path

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save
 
 from topicgen.llama.weights import BLOCKS
-from topicgen.outputs import sync
+from topicgen.outputs import replace_whole
 from topicgen.training.settings import MODULES, TrainingSettings
 
 WEIGHTS = "adapter_model.safetensors"  # a folder with it is a finished model
@@ -116,15 +116,8 @@ class Adapter(torch.nn.Module):
         }
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         tensors = {name: p.detach().cpu().contiguous() for name, p in self.named().items()}
-        part = folder / ".adapter_model.part"
-        try:
-            # Not the library's save_file: it lets nobody else read the file, and a full disk is no OSError there.
-            part.write_bytes(save(tensors, metadata={"format": "pt"}))
-            sync(part)
-            part.replace(folder / WEIGHTS)
-            sync(folder)
-        finally:
-            part.unlink(missing_ok=True)
+        # Not the library's save_file: it lets nobody else read the file, and a full disk is no OSError there.
+        replace_whole(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
 
 
 def low_rank(
