@@ -28,6 +28,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
     with tempfile.TemporaryDirectory(prefix="topicgen-") as sockets:  # files rather than ports
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
         options = {"timeout": 600, "startup_timeout": 300, "resources": here, "record_timing": False}
+        options["coalesce_streams"] = True  # where a line was cut differs from run to run
         NotebookClient(notebook, kernel, **options).execute(env=environment)
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
