@@ -83,10 +83,14 @@ def block(x, cos, sin, bounds, size, norm1, wq, wk, wv, wo, norm2, gate, up, dow
     return x + F.linear(F.silu(F.linear(h, gate.to(kind))) * F.linear(h, up.to(kind)), down.to(kind))
 
 
+def predict(x, norm, embedding):
+    """Logits of the next tokens in float32, (tokens, vocabulary)."""
+    return F.linear(rms_norm(x, norm), embedding.to(x.dtype)).float()
+
+
 def head(x, norm, embedding, target, weight):
     """Weighted sum of the cross-entropy of the next tokens in nats."""
-    logits = F.linear(rms_norm(x, norm), embedding.to(x.dtype)).float()
-    return (F.cross_entropy(logits, target, reduction="none") * weight).sum()
+    return (F.cross_entropy(predict(x, norm, embedding), target, reduction="none") * weight).sum()
 
 
 class Trainer:
@@ -118,9 +122,9 @@ class Trainer:
         return x
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits of some states in float32, (tokens, vocabulary)."""
+        """Logits of some states, as ``predict``."""
         inner = self.model.model
-        return F.linear(rms_norm(x, inner.norm.weight), inner.embed_tokens.weight.to(x.dtype)).float()
+        return predict(x, inner.norm.weight, inner.embed_tokens.weight)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Summed weighted loss, and the sum of the weights."""

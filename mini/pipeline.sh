@@ -4,8 +4,7 @@
 #     bash mini/pipeline.sh WORK CORPUS TOKENIZER labels.jsonl     # SECONDS_OF_TRAINING: of the pre-training
 #
 # Each step's log lies in WORK; the model comes out in WORK/mini. TOPICS are the tables of the cool-down, TOPIC_SHARE their
-# share of it, PRETRAINING
-# further options of pretrain.py, BEFORE a model to compare with on general texts.
+# share of it, PRETRAINING further options of pretrain.py, BEFORE a model to compare with on general texts.
 set -eu
 work=$1 corpus=$2 tokenizer=$3 labels=$4
 here=$(cd "$(dirname "$0")" && pwd)

@@ -82,14 +82,15 @@ Encoded = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # t
 def _encode_shard(job: tuple[Path, Path, dict[str, str]]) -> Encoded:
     tokenizer_path, path, written = job
     rows = list(read_shard(path))
-    topics = [(n, topic) for n, row in enumerate(rows) if (topic := written.get(text_hash(row["text"])) or named(row))]
+    known = [written.get(text_hash(row["text"])) for row in rows]
+    topics = [(n, topic) for n, row in enumerate(rows) if (topic := known[n] or named(row))]
     pairs = [(row["text"], TITLE, row["title"]) for row in rows]
     pairs += [(rows[number]["text"], TOPIC, topic) for number, topic in topics]
     twins = np.arange(len(pairs))
     with_topic = np.zeros(len(pairs), dtype=bool)
     for twin, (number, _) in enumerate(topics, start=len(rows)):
         twins[number], twins[twin] = twin, number
-        with_topic[twin] = text_hash(rows[number]["text"]) in written
+        with_topic[twin] = known[number] is not None
     return *pack(*encode(Tokenizer.from_file(str(tokenizer_path)), pairs)), twins, with_topic
 
 

@@ -173,8 +173,10 @@ class TopicGenerator:
         """
 
         def doubtful(completion: Completion, text: str) -> bool:
+            if completion.score < DOUBTFUL_SCORE:
+                return True
             topic = self._text(completion, text)
-            return completion.score < DOUBTFUL_SCORE or support(topic, text) < 1 or repeats(topic, text) > 0
+            return support(topic, text) < 1 or repeats(topic, text) > 0
 
         again = [ids for ids, text in texts.items() if completions[ids] and doubtful(completions[ids][0], text)]
         found = self.engine.generate(again, replace(settings, beams=SECOND_LOOK_BEAMS)) if again else []
@@ -182,10 +184,10 @@ class TopicGenerator:
 
             def worth(completion: Completion, text: str = texts[ids]) -> float:
                 topic = self._text(completion, text)
+                if not topic:
+                    return -math.inf
                 likelihood = math.log(max(completion.score, sys.float_info.min)) * (len(completion.ids) + 1)
-                return (
-                    likelihood + SUPPORT_WEIGHT * (support(topic, text) - repeats(topic, text)) if topic else -math.inf
-                )
+                return likelihood + SUPPORT_WEIGHT * (support(topic, text) - repeats(topic, text))
 
             completions[ids] = [max([*completions[ids], *candidates], key=worth)]
 

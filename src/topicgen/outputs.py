@@ -190,7 +190,7 @@ def replace_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: When it cannot be written; an earlier file is as it was.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = _sibling(path)
     try:
         part.write_bytes(content)
         sync(part)

@@ -102,13 +102,11 @@ def unstuck(topic: str, document: str) -> str:
     A word counts as the same in another case or with another ending ``'s``; of words in a row the last stay. What the
     document says twice, such as a name, the topic may say too.
     """
-    words, said, whole = topic.split(), _Said(document), True
-    while True:
-        part = next((part for part, needed in _said_again(_bare_words(words)) if needed not in said), None)
-        if part is None:
-            return topic if whole else _bare(" ".join(words))
+    words, said = topic.split(), _Said(document)
+    count = len(words)
+    while part := next((part for part, needed in _said_again(_bare_words(words)) if needed not in said), None):
         del words[part]
-        whole = False
+    return _bare(" ".join(words)) if len(words) < count else topic
 
 
 def repeats(topic: str, document: str) -> int:
