@@ -24,6 +24,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 TOPIC_TOKENS = 16
 SYSTEMS = [
+    "onnx int8",
+    "onnx int8 second-look",
     "ct2 int8",
     "ct2 float32",
     "ct2 int8 second-look",
@@ -54,10 +56,10 @@ def load_documents(data: Path | None, count: int) -> Rows:
     return [(f"{paragraphs[i % len(paragraphs)]} ({i})", None) for i in range(count)]
 
 
-def ct2(precision: str, second_look: bool, threads: int) -> Callable[[list[str]], list[str]]:
+def ours(engine: str, precision: str, second_look: bool, threads: int) -> Callable[[list[str]], list[str]]:
     from topicgen import GenerationSettings, TopicGenerator
 
-    generator = TopicGenerator.load("mini", precision=precision, threads=threads)
+    generator = TopicGenerator.load("mini", engine=engine, precision=precision, threads=threads)  # type: ignore[arg-type]
     settings = GenerationSettings(max_topic_tokens=TOPIC_TOKENS, second_look=second_look)
     return lambda texts: [topic.topic for topic in generator.generate(texts, settings)]
 
@@ -101,7 +103,10 @@ def measure(system: str, documents: Rows, threads: int) -> dict[str, object]:
     from topicgen.peak_memory import peak_memory
 
     name, *rest = system.split()
-    run = ct2(rest[0], len(rest) > 1, threads) if name == "ct2" else transformers(rest[0], int(rest[1][1:]), threads)
+    if name == "transformers":
+        run = transformers(rest[0], int(rest[1][1:]), threads)
+    else:
+        run = ours(name, rest[0], len(rest) > 1, threads)
     texts = [text for text, _ in documents]
     run(texts[:2])
     began = time.perf_counter()
@@ -160,7 +165,9 @@ def main() -> None:
 
     known = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
     wide = [name for name in known if name in processor_flags()]
-    versions = ", ".join(f"{package} {version(package)}" for package in ("ctranslate2", "torch", "transformers"))
+    versions = ", ".join(
+        f"{package} {version(package)}" for package in ("onnxruntime", "ctranslate2", "torch", "transformers")
+    )
     print(f"{datetime.now(UTC):%Y-%m-%d}, {processor} ({', '.join(wide)}), {args.threads} threads, {versions}")
     print(f"{len(documents)} documents, up to {TOPIC_TOKENS} new tokens; ratio to transformers fp32 x16", flush=True)
     results = []

@@ -82,6 +82,13 @@ def exact(cache: Path) -> TopicGenerator:
 
 
 @pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("TOPICGEN_CACHE", str(folder))
+    yield folder
+
+
+@pytest.fixture
 def command(generator: TopicGenerator, tmp_path: Path, cache: Path) -> Command:
     """The command line in a folder of its own; the model's cache is warm, that of topics empty."""
     for file in cache.glob(f"{FILE_NAME}*"):

@@ -238,9 +238,10 @@ def test_help_comes_within_half_a_second(command: Command) -> None:
 
 def test_generate_imports_no_torch(command: Command) -> None:
     command.write("a.txt", BEES)
-    result = command.run("generate", "a.txt", wrapper=REPORT)
-    assert len(result.rows) == 1
-    assert result.err == "ctranslate2 numpy tokenizers"
+    for engine, libraries in (("ct2", "ctranslate2 numpy tokenizers"), ("onnx", "numpy tokenizers")):
+        result = command.run("generate", "a.txt", "--engine", engine, wrapper=REPORT)
+        assert len(result.rows) == 1
+        assert result.err == libraries
 
 
 def test_first_topic_comes_within_two_seconds(command: Command) -> None:

@@ -12,7 +12,8 @@ quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs staging parquet_output terminal writer
 prompt passages adapters models phrase merging chat
 llama llama.compiled llama.arithmetic llama.fp8 llama.weights
-engines.base engines.hypotheses engines.ct2_weights engines.ct2
+engines.base engines.hypotheses engines.weights engines.derived engines.denormals engines.ct2_weights engines.ct2
+engines.onnx_graph engines.onnx_prompt engines.onnx_slots engines.onnx
 engines.packed_weights engines.packed_cache engines.packed_model engines.packed_search engines.packed
 engines.hf_plan engines.hf_batches engines.hf
 engines.vllm engines.openai engines engines.choice

@@ -17,6 +17,7 @@ from topicgen.extras import require
 from topicgen.models import ModelFolder
 from topicgen.worker import BlockWorker, Work
 
+ON_CPU = ("onnx", "ct2")
 MOST_THREADS = 4  # cores of one worker, where it may choose
 OBJECT_STORE_BYTES = 100 << 20  # of a cluster started here: only names of blocks travel
 CONNECT_SECONDS = 10
@@ -99,7 +100,7 @@ def fitting_workers(settings: ScaleSettings, threads: int | None, model: ModelFo
     cores = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1]
     if not cores:
         raise UserError("the Ray cluster has no CPU for a worker")
-    if engine != "ct2" and gpus:
+    if engine not in ON_CPU and gpus:
         return Workers(settings.workers or gpus, engine, threads or 1, 1)
     each = threads or min(MOST_THREADS, *cores)
     count = sum(node // each for node in cores)

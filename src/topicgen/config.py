@@ -8,7 +8,7 @@ from topicgen.errors import UsageError
 Unit = Literal["paragraph", "line", "file"]
 InputFormat = Literal["auto", "text", "csv", "tsv", "jsonl", "parquet"]
 OutputFormat = Literal["table", "jsonl", "csv", "parquet"]
-RayEngine = Literal["auto", "ct2", "hf", "vllm"]
+RayEngine = Literal["auto", "onnx", "ct2", "hf", "vllm"]
 
 LONG_CHARACTERS = 2_000_000
 """Characters of a document that is read in passages; what follows is dropped and the document marked as cut."""
@@ -146,7 +146,8 @@ class ScaleSettings:
     address: str | None = None
     """Address of a running cluster, or ``auto`` for the one of this machine; None starts one here for this run."""
     engine: RayEngine = "auto"
-    """What runs the model on each worker; ``auto`` takes hf for large models where the cluster has GPUs, else ct2."""
+    """What runs the model on each worker; ``auto`` takes hf for large models where the cluster has GPUs, else ct2,
+    which runs on every processor."""
     block: int = 5_000
     """Documents of one block: what is done again when a machine fails, and the rows of one output file."""
     workers: int | None = None

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from topicgen.engines.ct2_weights import widened
+from topicgen.engines.weights import widened
 from topicgen.errors import UserError
 from topicgen.models import ModelFolder, find_model
 

@@ -54,9 +54,10 @@ class TopicGenerator:
 
         Args:
             model: ``mini``, a model folder, or a hub id such as ``owner/name`` (the only case that uses the network).
-            engine: A name in ``ENGINES``, or ``auto``: ``hf`` for large models where there is a GPU, else ``ct2``.
+            engine: A name in ``ENGINES``, or ``auto``: ``hf`` for large models where there is a GPU, else
+                ``onnx`` where that is the fastest, else ``ct2``.
             threads: CPU cores to use; None takes all that the process may use.
-            precision: ``auto``; ``int8`` or ``float32`` (exact, a third slower) with ct2; ``bf16``, ``fp8`` or ``nf4``
+            precision: ``auto``; ``int8``, or ``float32`` with ct2 (exact, slower); ``bf16``, ``fp8`` or ``nf4``
                 with hf on a GPU, ``float32`` without one.
 
         Raises:
@@ -71,7 +72,7 @@ class TopicGenerator:
             folder = model
         else:
             folder = find_served(model) if engine == "openai" else find_model(model)
-        name = choose_engine(folder) if engine == "auto" else engine
+        name = choose_engine(folder, precision) if engine == "auto" else engine
         return cls(folder, ENGINES[name](folder, threads=threads, precision=precision))
 
     def generate(self, documents: Iterable[str | Document], settings: GenerationSettings | None = None) -> list[Topic]:

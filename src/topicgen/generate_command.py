@@ -54,7 +54,7 @@ def add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     add(
         "--engine",
-        choices=["auto", "ct2", "hf", "vllm", "openai", "ray"],
+        choices=["auto", "onnx", "ct2", "hf", "vllm", "openai", "ray"],
         default="auto",
         help="what runs the model (default: auto)",
     )
@@ -68,7 +68,7 @@ def add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--precision",
         choices=["auto", "int8", "float32", "bf16", "fp8", "nf4"],
         default="auto",
-        help="arithmetic: int8 or float32 with ct2; bf16, fp8 or nf4 on a GPU (default: auto)",
+        help="arithmetic: int8 with onnx and ct2, float32 with ct2; bf16, fp8 or nf4 on a GPU (default: auto)",
     )
     add(
         "--topics",

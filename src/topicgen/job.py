@@ -181,7 +181,7 @@ class GenerateJob:
 
     def _identity(self, model: ModelFolder) -> dict[str, str]:
         engine = self.load_options["engine"]
-        name = choose_engine(model) if engine == "auto" else engine
+        name = choose_engine(model, self.load_options["precision"]) if engine == "auto" else engine
         return model_identity(model.digest, name, self.load_options["precision"])
 
     def _outputs(self) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,11 @@ from topicgen.engines import Completion, CT2Engine
 from topicgen.engines.ct2 import LENGTH_SPREAD, groups
 from topicgen.models import find_model
 from topicgen.prompt import PromptEncoder
+
+
+@pytest.fixture(scope="module")
+def generator(cache: Path) -> TopicGenerator:
+    return TopicGenerator.load("mini", engine="ct2")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from passages import PASSAGES
 
 from topicgen import TopicGenerator
 from topicgen.engines import CT2Engine, HFEngine
-from topicgen.engines.ct2_weights import _read_tensors
+from topicgen.engines.weights import read_tensors
 from topicgen.models import find_model
 
 
@@ -29,7 +29,7 @@ def test_weights_with_the_adapter_are_those_of_peft(base: Path, tmp_path: Path, 
     folder = make_adapter(tmp_path / "adapter", str(base), target_modules=modules)
     llama = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
     merged = peft.PeftModel.from_pretrained(llama, str(folder)).merge_and_unload().state_dict()
-    ours, plain = _read_tensors(find_model(str(folder))), _read_tensors(find_model(str(base)))
+    ours, plain = read_tensors(find_model(str(folder))), read_tensors(find_model(str(base)))
     changed = {name for name, array in ours.items() if not np.array_equal(array, plain[name])}
     assert len(changed) == 2 * len(modules)
     for name, array in ours.items():

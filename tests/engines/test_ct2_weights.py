@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +27,12 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_llama(tmp_path_factory.mktemp("tiny"))
 
 
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("TOPICGEN_CACHE", str(folder))
-    yield folder
-
-
 def built_files(cache: Path) -> list[str]:
     return sorted(str(file.relative_to(cache)) for file in cache.rglob("*") if file.is_file())
 
 
 def topic(model: Path) -> str:
-    return TopicGenerator.load(str(model)).generate([TEXT])[0].topic
+    return TopicGenerator.load(str(model), engine="ct2").generate([TEXT])[0].topic
 
 
 def test_form_is_built_once(tiny: Path, own_cache: Path) -> None:
@@ -71,7 +63,7 @@ def test_damaged_form_is_built_anew(tiny: Path, own_cache: Path, damage: str) ->
     elif damage == "flipped":
         weights.write_bytes(whole[:-1000] + bytes(1000))
     elif damage == "no checksum":
-        (folder / "model.bin.sha256").unlink()
+        (folder / "sha256.json").unlink()
     else:
         weights.unlink()
     if damage == "empty":
@@ -97,7 +89,7 @@ def test_cache_that_cannot_be_written_is_done_without(
     expected = topic(tiny)
     (tmp_path / "file").touch()
     monkeypatch.setenv("TOPICGEN_CACHE", str(tmp_path / "file" / "cache"))
-    generator = TopicGenerator.load(str(tiny))
+    generator = TopicGenerator.load(str(tiny), engine="ct2")
     folder = generator.engine._folder
     assert folder.is_dir()
     assert generator.generate([TEXT])[0].topic == expected
@@ -109,7 +101,7 @@ def test_processes_that_build_at_once_all_succeed(tiny: Path, own_cache: Path) -
     code = (
         "import sys; from topicgen import TopicGenerator\n"
         "sys.stdin.read()\n"  # all wait until the pipe is closed
-        f"print(TopicGenerator.load({str(tiny)!r}).generate([{TEXT!r}])[0].topic)"
+        f"print(TopicGenerator.load({str(tiny)!r}, engine='ct2').generate([{TEXT!r}])[0].topic)"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -148,7 +140,7 @@ def test_form_that_another_process_built_meanwhile_is_left_in_place(
 
 
 def test_weights_in_several_files_and_in_each_kind_are_read(tiny: Path, own_cache: Path, tmp_path: Path) -> None:
-    from topicgen.engines.ct2_weights import _read_tensors
+    from topicgen.engines.weights import read_tensors
 
     tensors = load_file(tiny / "model.safetensors")
     folder = tiny_llama(tmp_path / "split")
@@ -156,7 +148,7 @@ def test_weights_in_several_files_and_in_each_kind_are_read(tiny: Path, own_cach
     names = sorted(tensors)
     save_file({name: tensors[name] for name in names[::2]}, folder / "model-1.safetensors")
     save_file({name: tensors[name].astype(np.float16) for name in names[1::2]}, folder / "model-2.safetensors")
-    found = _read_tensors(find_model(str(folder)))
+    found = read_tensors(find_model(str(folder)))
     for number, name in enumerate(names):
         assert found[name].dtype == np.float32
         np.testing.assert_allclose(found[name], tensors[name], rtol=2**-10 * (number % 2), atol=1e-7)
@@ -165,9 +157,9 @@ def test_weights_in_several_files_and_in_each_kind_are_read(tiny: Path, own_cach
 
 def test_bfloat16_weights_are_widened_exactly(mini: ModelFolder) -> None:
     torch = pytest.importorskip("torch")
-    from topicgen.engines.ct2_weights import _read_tensors
+    from topicgen.engines.weights import read_tensors
 
-    ours = _read_tensors(mini)
+    ours = read_tensors(mini)
     name, entry = deserialize((MINI / "model.safetensors").read_bytes())[0]
     assert entry["dtype"] == "BF16"
     theirs = torch.frombuffer(bytearray(entry["data"]), dtype=torch.bfloat16).float().numpy()
@@ -205,7 +197,7 @@ def test_model_that_the_engine_cannot_run_is_refused(
 ) -> None:
     folder = copy_of_mini(tmp_path / "model", **config)
     with pytest.raises(UserError, match=message) as refusal:
-        TopicGenerator.load(str(folder))
+        TopicGenerator.load(str(folder), engine="ct2")
     assert "\n" not in str(refusal.value)
     assert built_files(own_cache) == []
 
@@ -217,7 +209,7 @@ def test_damaged_weights_are_refused(tmp_path: Path, own_cache: Path, damage: st
     damaged = {"cut": whole[:-1], "empty": b"", "no safetensors": b"x" * 100, "header": b"\xff" * 8 + whole[8:]}
     replace(folder / "model.safetensors", damaged[damage])
     with pytest.raises(UserError, match=r"model\.safetensors: damaged or not safetensors"):
-        TopicGenerator.load(str(folder))
+        TopicGenerator.load(str(folder), engine="ct2")
     assert built_files(own_cache) == []
 
 
@@ -225,8 +217,8 @@ def test_weights_of_another_kind_are_refused(tmp_path: Path, own_cache: Path) ->
     folder = copy_of_mini(tmp_path / "model")
     (folder / "model.safetensors").unlink()
     save_file({"model.embed_tokens.weight": np.zeros(4, np.int8)}, folder / "model.safetensors")
-    with pytest.raises(UserError, match=r"is I8; the ct2 engine reads F32, F16 and BF16"):
-        TopicGenerator.load(str(folder))
+    with pytest.raises(UserError, match=r"is I8; engines of the CPU read F32, F16 and BF16"):
+        TopicGenerator.load(str(folder), engine="ct2")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from topicgen import GenerationSettings, TopicGenerator, UserError
 from topicgen.engines import ENGINES, Completion, HFEngine, choice
-from topicgen.engines.ct2_weights import _read_tensors
 from topicgen.engines.hf_batches import TransformersBatches
+from topicgen.engines.weights import read_tensors
 from topicgen.models import ModelFolder, find_model
 
 GPU = pytest.importorskip("torch").cuda.is_available()
@@ -166,7 +166,7 @@ def test_damaged_weights_are_refused_on_one_line(tmp_path: Path) -> None:
 
 
 def test_missing_weights_are_not_made_up(tmp_path: Path, mini: ModelFolder) -> None:
-    tensors = _read_tensors(mini)
+    tensors = read_tensors(mini)
     del tensors["model.layers.3.mlp.up_proj.weight"]
     folder = copy_of_mini(tmp_path / "model")
     (folder / "model.safetensors").unlink()
@@ -198,6 +198,7 @@ def test_engine_is_chosen_by_the_machine_and_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpu: bool, large: bool, quantised: bool, engine: str
 ) -> None:
     monkeypatch.setattr(choice, "_has_gpu", lambda: gpu)
+    monkeypatch.setattr(choice, "suits", lambda model, precision: False)
     monkeypatch.setattr(choice, "LARGE_BYTES", 0 if large else 10**12)
     kind = {"quant_method": "bitsandbytes"} if quantised else None
     model = find_model(str(copy_of_mini(tmp_path / "model", quantization_config=kind)))
@@ -205,17 +206,18 @@ def test_engine_is_chosen_by_the_machine_and_the_model(
 
 
 def test_engines_are_known_by_name() -> None:
-    assert list(ENGINES) == ["ct2", "hf", "vllm", "openai"]
+    assert list(ENGINES) == ["onnx", "ct2", "hf", "vllm", "openai"]
     assert all(engine.name == name for name, engine in ENGINES.items())
     assert TopicGenerator.load("mini", engine="hf", threads=1).engine.name == "hf"
 
 
-def test_other_engines_need_no_torch() -> None:
-    code = """
+@pytest.mark.parametrize("engine", ["ct2", "onnx"])
+def test_other_engines_need_no_torch(engine: str) -> None:
+    code = f"""
 import sys
 sys.modules.update(torch=None, transformers=None, peft=None)
 from topicgen import TopicGenerator
-generator = TopicGenerator.load("mini")
+generator = TopicGenerator.load("mini", engine={engine!r})
 print(generator.engine.name, bool(generator.generate(["Bees make honey."])[0].topic))
 """
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["ct2", "True"]
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == [engine, "True"]

@@ -156,7 +156,7 @@ def test_a_run_that_failed_goes_on_when_the_reason_is_gone(many: Command, monkey
     from topicgen.engines import CT2Engine
 
     def call() -> Result:
-        return many.here("generate", "in.txt", *OUT, *FAST)
+        return many.here("generate", "in.txt", "--engine", "ct2", *OUT, *FAST)
 
     generate = CT2Engine.generate
     with monkeypatch.context() as patch:
@@ -183,10 +183,12 @@ def test_a_deleted_output_is_written_anew(many: Command) -> None:
 # Another command
 
 
+CT2 = [*FAST, "--engine", "ct2"]  # auto may take another engine for another precision
 CHANGES = {
     "topics (was 1, is 2)": ["in.txt", "--topics", "2"],
     "deterministic (was False, is True)": ["in.txt", "--deterministic"],
     "precision (was auto, is float32)": ["in.txt", "--precision", "float32"],
+    "engine (was ct2, is hf)": ["in.txt", "--engine", "hf"],
     "unit (was paragraph, is line)": ["in.txt", "--unit", "line"],
     "with_text (was False, is True)": ["in.txt", "--with-text"],
     "model (was ": ["in.txt", "--model", "other"],
@@ -202,11 +204,11 @@ def test_what_changed_is_told_and_refused(
     with (many.folder / "other/prompt.json").open("a") as prompt:
         prompt.write(" ")
     many.write("more.txt", CATS)
-    interrupted.after(1 if state == "an unfinished" else 9, lambda: many.here("generate", "in.txt", *OUT, *FAST))
+    interrupted.after(1 if state == "an unfinished" else 9, lambda: many.here("generate", "in.txt", *OUT, *CT2))
     before = (many.folder / "out.jsonl").read_bytes()
     forbid_loading(monkeypatch)
     for told, arguments in CHANGES.items():
-        refused = many.here("generate", *arguments, *OUT, *FAST)
+        refused = many.here("generate", *CT2, *arguments, *OUT)
         assert refused.code == 1
         assert f"belongs to {state} run with other settings: {told}" in refused.complaint
         assert refused.complaint.count("(was ") == 1

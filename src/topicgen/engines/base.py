@@ -26,7 +26,8 @@ class Completion:
     Attributes:
         ids: Generated token ids, without the end token.
         logprobs: Natural logarithms of the model's probabilities of those tokens, and of the end token where reached;
-            one number, their mean, where ``token_logprobs`` was not asked for or there are several beams.
+            one number, their mean, where there are several beams or an engine is faster without the others and
+            ``token_logprobs`` was not asked for.
         finished: Whether the model ended the text itself, rather than being cut at the longest length.
     """
 

@@ -2,15 +2,21 @@
 
 from importlib.util import find_spec
 
-from topicgen.engines.base import Engine
+from topicgen.engines.base import Engine, Precision
+from topicgen.engines.onnx import suits
 from topicgen.models import ModelFolder
 
 LARGE_BYTES = 2_000_000_000  # a billion parameters of 16 bits
 
 
-def choose_engine(model: ModelFolder) -> str:
-    """``hf`` for models that are slow on a CPU, or do not run there, where there is a GPU; else ``ct2``."""
-    return "hf" if is_large(model) and _has_gpu() else "ct2"
+def choose_engine(model: ModelFolder, precision: Precision = "auto") -> str:
+    """``hf`` for models that are slow on a CPU, or do not run there, where there is a GPU.
+
+    Else ``onnx`` for small models in int8 where the processor multiplies 8-bit numbers, and ``ct2`` for the others.
+    """
+    if is_large(model):
+        return "hf" if _has_gpu() else "ct2"
+    return "onnx" if suits(model, precision) else "ct2"
 
 
 def describe_choice(model: ModelFolder, engine: Engine) -> str:

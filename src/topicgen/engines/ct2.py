@@ -26,7 +26,7 @@ from topicgen.engines.ct2_weights import ct2_folder, vocabulary
 from topicgen.errors import UsageError
 from topicgen.models import ModelFolder
 
-BATCH_TOKENS = 2048  # smaller batches read the weights more often, larger ones mix more lengths
+BATCH_TOKENS = 512  # smaller batches read the weights more often, larger ones mix more lengths
 SEARCH_SPREAD = 1  # a step costs more with several beams
 POLL_SECONDS = 0.002
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h

@@ -1,115 +1,21 @@
 """A model folder's safetensors in, a CTranslate2 model folder in the user's cache out. Needs no torch."""
 
-import hashlib
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from topicgen.engines.derived import Owner, derived_folder
+from topicgen.engines.weights import Array, read_tensors, require_fitting
 from topicgen.errors import UserError
 from topicgen.models import ModelFolder
 
-ABANDONED = 3600  # seconds
-FORMAT = 2  # part of the cache key: raise it when the derived form changes
-Array = npt.NDArray[Any]
+FORM = "ct2-2"  # part of the cache key: raise the number when the derived form changes
 
 
-def ct2_folder(model: ModelFolder, precision: str, cache: Path) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """The CTranslate2 form of a model, and its owner where it is only temporary.
-
-    It is built once, under a name that depends on the weights, and moved into place when complete, so that processes
-    may build it at the same time. A damaged copy is built anew. Where the cache cannot be written, it lives in a
-    temporary folder until the owner goes.
-    """
-    if model.quantized:
-        raise UserError(f"{model.name}: its weights are quantised; they run on a GPU with the hf engine, not with ct2")
-    folder = cache / f"ct2-{FORMAT}-{model.digest[:16]}-{precision}"
-    if _intact(folder):
-        return folder, None
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        _sweep(cache)
-        owner = tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=cache)
-    except OSError:
-        owner = tempfile.TemporaryDirectory(prefix="topicgen-")
-    built = Path(owner.name) / "model"
-    try:
-        built.mkdir()
-        _build(model, precision, built)
-        (built / "model.bin.sha256").write_text(_sha256(built / "model.bin"), encoding="ascii")
-    except OSError as error:
-        raise UserError(f"{owner.name}: the model's {precision} form cannot be written ({error.strerror})") from None
-    if folder.exists() and not _intact(folder):  # another process may have built it meanwhile
-        shutil.rmtree(folder, ignore_errors=True)
-    try:
-        built.rename(folder)
-    except OSError:  # another process was first, or the cache is elsewhere: what was built here serves this time
-        return built, owner
-    return folder, None
-
-
-def _sweep(cache: Path) -> None:
-    """Drops what killed builds left in the cache; a build takes seconds, so that after an hour none goes on."""
-    for left in cache.glob(".ct2-*"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                shutil.rmtree(left, ignore_errors=True)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _intact(folder: Path) -> bool:
-    try:
-        return (folder / "model.bin.sha256").read_text(encoding="ascii") == _sha256(folder / "model.bin")
-    except OSError:
-        return False
-
-
-def widened(data: bytes) -> Array:
-    """bfloat16 numbers as float32, exactly: they are its upper half."""
-    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
-
-
-def _read_tensors(model: ModelFolder) -> dict[str, Array]:
-    """All weights as float32 arrays, the adapter's changes included."""
-    tensors: dict[str, Array] = {}
-    for path in model.weights:
-        tensors.update(_read_file(path))
-    if model.adapter:
-        changes = dict(_read_file(model.adapter.weights))
-        for name, (a, b) in model.adapter.pairs.items():
-            tensors[name] = tensors[name] + np.float32(model.adapter.scale) * (changes[b] @ changes[a])
-    return tensors
-
-
-def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
-    """Tensors of one file as float32; bfloat16 has no numpy type and is widened."""
-    from safetensors import SafetensorError, deserialize
-
-    kinds = {"F32": np.float32, "F16": np.float16}
-    try:
-        entries = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]
-    except SafetensorError as error:
-        raise UserError(f"{path}: damaged or not safetensors ({error})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    for name, entry in entries:
-        if entry["dtype"] == "BF16":
-            array = widened(entry["data"])
-        elif entry["dtype"] in kinds:
-            array = np.frombuffer(entry["data"], kinds[entry["dtype"]]).astype(np.float32)
-        else:
-            raise UserError(f"{path}: {name} is {entry['dtype']}; the ct2 engine reads F32, F16 and BF16 weights")
-        yield name, array.reshape(entry["shape"])
+def ct2_folder(model: ModelFolder, precision: str, cache: Path) -> tuple[Path, Owner | None]:
+    """The CTranslate2 form of a model, as ``derived_folder`` gives it."""
+    return derived_folder(model, FORM, precision, lambda folder: _build(model, precision, folder), cache)
 
 
 def _rotary(model: ModelFolder) -> dict[str, Any]:
@@ -150,20 +56,6 @@ def _specification(model: ModelFolder) -> Any:
     )
 
 
-def _require_fitting(model: ModelFolder, tensors: dict[str, Array]) -> None:
-    """Raises UserError where config and weights disagree, which the library would not notice."""
-    heads = model.number("num_attention_heads")
-    width = model.config.get("head_dim") or tensors["model.embed_tokens.weight"].shape[1] // heads
-    needed = {
-        "model.embed_tokens.weight": model.number("vocab_size"),
-        "model.layers.0.self_attn.q_proj.weight": heads * width,
-        "model.layers.0.self_attn.k_proj.weight": model.number("num_key_value_heads", heads) * width,
-    }
-    for name, rows in needed.items():
-        if len(tensors[name]) != rows:
-            raise UserError(f"{model.path}: {name} has {len(tensors[name])} rows, but config.json asks for {rows}")
-
-
 def _fill(spec: Any, tensors: dict[str, Array], model: ModelFolder) -> None:
     decoder = spec.decoder
     decoder.scale_embeddings = False
@@ -198,8 +90,8 @@ def vocabulary(model: ModelFolder) -> list[str]:
 def _build(model: ModelFolder, precision: str, folder: Path) -> None:
     try:
         spec = _specification(model)
-        tensors = _read_tensors(model)
-        _require_fitting(model, tensors)
+        tensors = read_tensors(model)
+        require_fitting(model, tensors)
         _fill(spec, tensors, model)
     except KeyError as error:
         raise UserError(f"{model.path}: config.json or the weights lack {error}") from None

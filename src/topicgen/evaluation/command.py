@@ -63,7 +63,7 @@ def _add_systems(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=["auto", "int8", "float32", "bf16", "fp8", "nf4"],
         default="auto",
-        help="arithmetic: int8 or float32 with ct2; bf16, fp8 or nf4 on a GPU (default: auto)",
+        help="arithmetic: int8 with onnx and ct2, float32 with ct2; bf16, fp8 or nf4 on a GPU (default: auto)",
     )
     add("--stability", type=int, default=0, metavar="N", help="run N documents again in other order and batches")
 

@@ -68,7 +68,7 @@ def greedy(engine: Engine, prompt: Prompt, tokenizer: Tokenizer) -> Writer:
 
 def engine_of(model: ModelFolder) -> str:
     """The engine that compares: exact on the CPU; transformers for quantised models, and large ones on a GPU."""
-    return "hf" if model.quantized else choose_engine(model)
+    return "hf" if model.quantized else choose_engine(model, "float32")
 
 
 def topics_of(model: ModelFolder, texts: Sequence[str], precision: Precision = "float32") -> list[str]:

@@ -51,9 +51,9 @@ def add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", e
     add("--allowed-host", action="append", default=[], metavar="NAME", help="a name by which clients call the server")
     add = parser.add_argument_group("model").add_argument
     add("--model", nargs="+", default=["mini"], help="mini, model folders, or hub ids (default: mini)")
-    add("--engine", choices=["auto", "ct2", "hf"], default="auto", help="what runs the models (default: auto)")
+    add("--engine", choices=["auto", "onnx", "ct2", "hf"], default="auto", help="what runs the models (default: auto)")
     add("--threads", type=int, metavar="N", help="CPU cores to use (default: all that may be used)")
-    add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic of ct2 (default: int8)")
+    add("--precision", choices=["int8", "float32"], default="int8", help="arithmetic on the CPU (default: int8)")
     add("--deterministic", action="store_true", help="compute each document alone: no neighbour changes its topic")
     add("--no-second-look", action="store_true", help="do not seek doubtful topics again")
     add = parser.add_argument_group("limits").add_argument

@@ -9,9 +9,11 @@ from typing import Any
 
 from topicgen.config import ReaderSettings
 from topicgen.embed import Embedder
+from topicgen.engines.choice import is_large
 from topicgen.errors import UsageError, UserError
 from topicgen.extras import require
 from topicgen.generate import TopicGenerator
+from topicgen.models import find_model
 from topicgen.named_embedders import load_embedder
 from topicgen.outputs import standard_output
 from topicgen.reader import Problems
@@ -117,7 +119,11 @@ class ThemesJob:
         return collection
 
     def _namer(self) -> Namer:
-        return namer(None if self.model is None else TopicGenerator.load(self.model).generate)
+        if self.model is None:
+            return namer(None)
+        model = find_model(self.model)
+        # Names are few, so that speed matters less than having the same ones on every processor.
+        return namer(TopicGenerator.load(model, engine="auto" if is_large(model) else "ct2").generate)
 
     def _create(self, collection: Collection, embedder: Embedder | None, name: Namer) -> Registry:
         return found_themes(
