@@ -19,7 +19,7 @@ def nf4_llama(folder: Path) -> Path:
     """The tiny model in bitsandbytes' 4 bits, as the hub's pre-quantised models are."""
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    plain = tiny_llama(folder.with_name("plain"), initializer_range=0.3, intermediate_size=128)
+    plain = tiny_llama(folder.with_name("plain"), initializer_range=0.3)
     kind = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
     AutoModelForCausalLM.from_pretrained(plain, quantization_config=kind).save_pretrained(folder)
     for name in ("tokenizer.json", "prompt.json"):

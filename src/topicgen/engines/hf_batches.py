@@ -61,6 +61,10 @@ class TransformersBatches:
                 _require_whole(model, report)
                 # What the base's authors recommend, such as sampling, is not what was asked for here.
                 loaded.generation_config = self._transformers.GenerationConfig()
+                # Where a CPU has bf16 instructions, bitsandbytes would round inputs to bf16, and fail for odd widths.
+                for module in loaded.modules():
+                    if hasattr(module, "support_avx512bf16_for_cpu"):
+                        module.support_avx512bf16_for_cpu = False
                 if model.adapter:
                     loaded = self._with_adapter(loaded, model)
         except UserError:

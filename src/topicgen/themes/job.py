@@ -122,8 +122,10 @@ class ThemesJob:
         if self.model is None:
             return namer(None)
         model = find_model(self.model)
-        # Names are few, so that speed matters less than having the same ones on every processor.
-        return namer(TopicGenerator.load(model, engine="auto" if is_large(model) else "ct2").generate)
+        if is_large(model):
+            return namer(TopicGenerator.load(model).generate)
+        # Names are few: exact arithmetic costs little, and finds the same ones on every processor.
+        return namer(TopicGenerator.load(model, engine="ct2", precision="float32").generate)
 
     def _create(self, collection: Collection, embedder: Embedder | None, name: Namer) -> Registry:
         return found_themes(
