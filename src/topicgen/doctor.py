@@ -9,6 +9,7 @@ from typing import Any
 
 from topicgen.cache import cache_folder
 from topicgen.engines.base import available_threads
+from topicgen.engines.onnx import lacking
 from topicgen.errors import UserError
 from topicgen.models import EMBEDDED, find_model
 from topicgen.version import __version__
@@ -59,7 +60,7 @@ def _engines() -> dict[str, str]:
 
     server = "server from OPENAI_BASE_URL" if os.environ.get("OPENAI_BASE_URL") else "OPENAI_BASE_URL is not set"
     return {
-        "onnx": f"lacks {', '.join(fast)}" if (fast := [p for p in FAST if not _version(p)]) else "CPU",
+        "onnx": f"lacks {needs}" if (needs := lacking()) else "CPU",
         "ct2": "CPU",
         "hf": state("train", gpu if devices else "CPU"),
         "vllm": state("vllm", gpu),

@@ -13,9 +13,11 @@ from safetensors.numpy import save_file
 from topicgen import GenerationSettings, TopicGenerator, UserError
 from topicgen.engines import ENGINES, Completion, HFEngine, choice
 from topicgen.engines.hf_batches import TransformersBatches
+from topicgen.engines.onnx import lacking
 from topicgen.engines.weights import read_tensors
 from topicgen.models import ModelFolder, find_model
 
+ONNX = pytest.mark.skipif(lacking() is not None, reason="the onnx engine does not run on this machine")
 GPU = pytest.importorskip("torch").cuda.is_available()
 CLOSE = 0.2 if GPU else 1e-3
 FEW = SOME[:8]
@@ -211,7 +213,7 @@ def test_engines_are_known_by_name() -> None:
     assert TopicGenerator.load("mini", engine="hf", threads=1).engine.name == "hf"
 
 
-@pytest.mark.parametrize("engine", ["ct2", "onnx"])
+@pytest.mark.parametrize("engine", ["ct2", pytest.param("onnx", marks=ONNX)])
 def test_other_engines_need_no_torch(engine: str) -> None:
     code = f"""
 import sys

@@ -1,4 +1,4 @@
-"""The engine on ONNX Runtime, compared with the exact one and with itself; it runs on every processor."""
+"""The engine on ONNX Runtime, compared with the exact one and with itself, on processors that it runs on."""
 
 import os
 import signal
@@ -21,8 +21,13 @@ from topicgen.models import find_model
 ABSTRACTS = Path(__file__).parents[3] / "shared" / "data" / "topics.parquet"
 
 
+COMPUTES = pytest.mark.skipif(module.lacking() is not None, reason="the engine does not run on this machine")
+
+
 @pytest.fixture(scope="module")
 def engine(cache: Path) -> OnnxEngine:
+    if needs := module.lacking():
+        pytest.skip(f"the onnx engine needs {needs}")
     return OnnxEngine(find_model("mini"))
 
 
@@ -114,6 +119,7 @@ def test_prompts_of_one_token_and_of_none(engine: OnnxEngine) -> None:
     assert completion.ids
 
 
+@COMPUTES
 @pytest.mark.parametrize(
     "config",
     [
@@ -146,6 +152,7 @@ def test_other_shapes_of_llama_have_the_probabilities_of_float32(
     assert all(near)
 
 
+@COMPUTES
 def test_form_is_built_once_and_anew_when_damaged(tmp_path: Path, own_cache: Path) -> None:
     model = find_model(str(tiny_llama(tmp_path / "model")))
     inputs = prompts(model, PASSAGES[:3])
@@ -160,6 +167,7 @@ def test_form_is_built_once_and_anew_when_damaged(tmp_path: Path, own_cache: Pat
     assert weights.read_bytes() == whole
 
 
+@COMPUTES
 def test_what_it_cannot_compute_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="int8, not in float32"):
         OnnxEngine(find_model("mini"), precision="float32")
@@ -168,7 +176,19 @@ def test_what_it_cannot_compute_is_told_in_a_line(tmp_path: Path, monkeypatch: p
         OnnxEngine(find_model(str(copy_of_mini(tmp_path / "yarn", rope_parameters=rope))))
     with pytest.raises(UserError, match="LlamaForCausalLM"):
         OnnxEngine(find_model(str(copy_of_mini(tmp_path / "other", architectures=["GPT2LMHeadModel"]))))
-    monkeypatch.setattr(module, "has_libraries", lambda: False)
+    narrow = find_model(str(tiny_llama(tmp_path / "narrow", head_dim=24)))
+    with pytest.raises(UserError, match="heads of a multiple of 16 numbers, not of 24"):
+        OnnxEngine(narrow)
+    assert choice.choose_engine(narrow) == "ct2"
+    with pytest.raises(UserError, match="a prompt is longer than its 1024 tokens"):
+        OnnxEngine(find_model("mini")).generate([[0] * 1025], GenerationSettings())
+
+
+def test_what_the_machine_lacks_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "processor_flags", lambda: frozenset({"avx2"}))
+    with pytest.raises(UserError, match="needs a processor with AVX-512 VNNI or AVX-VNNI; ct2 runs on every one"):
+        OnnxEngine(find_model("mini"))
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install onnx onnxruntime"):
         OnnxEngine(find_model("mini"))
 
@@ -195,15 +215,42 @@ def test_auto_leaves_models_that_it_cannot_compute_to_others(tmp_path: Path, mon
     assert choice.choose_engine(find_model(str(copy_of_mini(tmp_path / "yarn", rope_parameters=rope)))) == "ct2"
 
 
-def test_failure_of_a_worker_is_not_lost(engine: OnnxEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: object) -> None:
-        raise RuntimeError("broken")
+@COMPUTES
+def test_failure_of_one_worker_ends_all_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, filled = OnnxEngine(find_model("mini"), threads=2), []
+    embedded = engine._sessions.embedded
 
-    monkeypatch.setattr(engine._sessions, "embedded", fail)
+    def fail_once(ids: object) -> object:
+        filled.append(1)
+        if len(filled) == 5:
+            raise RuntimeError("broken")
+        return embedded(ids)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine._sessions, "embedded", fail_once)
     with pytest.raises(RuntimeError, match="broken"):
-        best(engine, prompts(find_model("mini"), SOME))
+        best(engine, prompts(find_model("mini")) * 20)
+    assert len(filled) < 60
 
 
+def test_each_document_has_its_own_room_for_a_topic(engine: OnnxEngine) -> None:
+    short, long = [0, 819, 412], [0] + [700] * 1020
+    settings = GenerationSettings(max_topic_tokens=100, deterministic=True)
+    [[alone]], [[beside], [cut]] = engine.generate([short], settings), engine.generate([short, long], settings)
+    assert alone == beside
+    assert len(cut.ids) <= 4
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_prompts_of_few_tokens_and_of_many_at_once(engine: OnnxEngine, beams: int) -> None:
+    whole = prompts(find_model("mini"))[-1]
+    inputs = [whole[:length] for length in (1, 2, 3, 4, 5, 7, 9, 13, len(whole))]
+    settings = GenerationSettings(beams=beams)
+    together = engine.generate(inputs, settings)
+    alone = [engine.generate([prompt], settings)[0] for prompt in inputs]
+    assert [ids(found) for found in together] == [ids(found) for found in alone]
+
+
+@COMPUTES
 def test_ctrl_c_ends_a_long_call_soon(cache: Path) -> None:
     code = (
         "import signal; from topicgen import TopicGenerator\n"

@@ -50,7 +50,9 @@ def derived_folder(
         build(built)
         (built / CHECKSUMS).write_text(json.dumps(_checksums(built)), encoding="ascii")
     except OSError as error:
-        raise UserError(f"{owner.name}: the model's {precision} form cannot be written ({error.strerror})") from None
+        raise UserError(
+            f"{owner.name}: the model's {precision} form cannot be written ({error.strerror or error})"
+        ) from None
     if folder.exists() and not _intact(folder):  # another process may have built it meanwhile
         shutil.rmtree(folder, ignore_errors=True)
     try:

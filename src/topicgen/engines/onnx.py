@@ -1,7 +1,7 @@
 """ONNX Runtime on the CPU, in int8: prompts as token ids in, completions out. Needs no torch."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +35,7 @@ FAST = {"avx512_vnni", "avx_vnni"}  # products of 8-bit numbers in one instructi
 DOCUMENTS = 16  # that one core writes together
 FEWEST = 4  # with several beams each
 CACHE_BYTES = 128 << 20  # of keys and values of one core
+HEAD_STEP = 16
 ROTARIES = ("default", "linear", "llama3")
 EMBEDDINGS = "embeddings.npy"
 
@@ -44,7 +45,7 @@ class OnnxEngine(Engine):
 
     Each core computes the prompts of its documents one by one, so that what is computed stays in the core's cache, and
     writes the topics of many documents together, so that the weights are read seldom. Inputs are quantised row by row,
-    so that a topic does not depend on the documents beside it.
+    so that a topic does not depend on the documents beside it, but for the last bits of sums.
 
     Args:
         model: The model folder.
@@ -53,7 +54,8 @@ class OnnxEngine(Engine):
 
     Raises:
         UsageError: For another precision.
-        UserError: Without the packages onnx and onnxruntime, and for models that are no plain Llama.
+        UserError: Without the packages onnx and onnxruntime, on processors that do not multiply 8-bit numbers, and for
+            models that are no plain Llama or have heads of an odd width.
     """
 
     name = "onnx"
@@ -62,8 +64,8 @@ class OnnxEngine(Engine):
     def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "auto") -> None:
         if precision not in ("auto", "int8"):
             raise UsageError(f"the onnx engine computes in int8, not in {precision}; ct2 and hf know others")
-        if not has_libraries():
-            raise UserError("the onnx engine needs onnx and onnxruntime: pip install onnx onnxruntime")
+        if needs := lacking():
+            raise UserError(f"the onnx engine needs {needs}")
         self.max_prompt_tokens = model.context_tokens - TOPIC_ROOM
         self.precision = "int8"
         self._model, self._workers = model, threads or available_threads()
@@ -93,6 +95,8 @@ class OnnxEngine(Engine):
         done: list[list[Completion]] = [[] for _ in prompts]
         if not prompts:
             return done
+        if max(map(len, prompts)) > self._sessions.shape.context:
+            raise UserError(f"{self._model.name}: a prompt is longer than its {self._sessions.shape.context} tokens")
         order = iter(sorted(range(len(prompts)), key=lambda number: -len(prompts[number])))
         workers = min(self._workers, len(prompts))
         slots = [self._slots(prompts, settings, workers) for _ in range(workers)]
@@ -107,8 +111,7 @@ class OnnxEngine(Engine):
         if settings.batch_tokens:
             count = min(count, settings.batch_tokens // (beams * longest))
         count = 1 if settings.deterministic else max(1, count)
-        tokens = min(settings.max_topic_tokens, room - longest + 1)
-        return Slots(self._sessions, count, beams, room, tokens, self._stop)
+        return Slots(self._sessions, count, beams, room, settings.max_topic_tokens, self._stop)
 
     def _write(
         self,
@@ -121,32 +124,46 @@ class OnnxEngine(Engine):
 
         def take() -> int | None:
             with lock:
-                return next(order, None)
+                return None if ended.is_set() else next(order, None)
 
-        # Scores of hidden keys become denormal numbers, with which softmax takes four times as long. (The library can
-        # do this too, but for the thread that opens the first session, which may be the caller's.)
+        # Scores of hidden keys become denormal numbers, with which arithmetic is slow. (The library can do this too, but
+        # for the thread that opens the first session, which may be the caller's.)
         with ThreadPoolExecutor(len(slots), thread_name_prefix="onnx", initializer=flush_denormals) as pool:
-            running = [pool.submit(each.write, take, prompts, done, ended) for each in slots]
             try:
-                for future in running:
-                    future.result()
-            finally:  # also when Ctrl-C or another worker's failure ends this: none writes on
+                running = [pool.submit(each.write, take, prompts, done, ended) for each in slots]
+                wait(running, return_when=FIRST_EXCEPTION)
+            finally:  # also when Ctrl-C or a worker's failure ends this: none writes on
                 ended.set()
+            for future in running:
+                future.result()
 
 
-def has_libraries() -> bool:
-    """Whether the engine's packages are installed."""
-    return all(find_spec(name) for name in ("onnx", "onnxruntime"))
+def lacking() -> str | None:
+    """What the engine needs and this machine lacks."""
+    if not all(find_spec(name) for name in ("onnx", "onnxruntime")):
+        return "onnx and onnxruntime: pip install onnx onnxruntime"
+    if not FAST & processor_flags():  # there the library's sums of 8-bit products may overflow
+        return "a processor with AVX-512 VNNI or AVX-VNNI; ct2 runs on every one"
+    return None
 
 
 def suits(model: ModelFolder, precision: Precision) -> bool:
-    """Whether the engine runs a model faster than CTranslate2 does, as far as was measured: with 8-bit instructions."""
+    """Whether the engine runs a model on this machine, which it does faster than CTranslate2."""
+    if lacking() or precision not in ("auto", "int8") or model.rotary[1] not in ROTARIES:
+        return False
     try:
-        model.require_llama("the onnx engine")
+        _require_computable(model)
     except UserError:
         return False
-    fast = bool(FAST & processor_flags()) and has_libraries()
-    return fast and precision in ("auto", "int8") and model.rotary[1] in ROTARIES
+    return True
+
+
+def _require_computable(model: ModelFolder) -> None:
+    model.require_llama("the onnx engine")
+    if (width := Shape.of(model).width) % HEAD_STEP:
+        raise UserError(
+            f"{model.path}: the onnx engine knows heads of a multiple of {HEAD_STEP} numbers, not of {width}"
+        )
 
 
 def _session(path: Path) -> Any:
@@ -163,7 +180,7 @@ def _session(path: Path) -> Any:
 
 def _build(model: ModelFolder, folder: Path) -> None:
     """Writes both graphs, their weights, and the embeddings: as bfloat16, where that loses nothing."""
-    model.require_llama("the onnx engine")
+    _require_computable(model)
     constants = Constants(folder)
     try:
         tensors = read_tensors(model)

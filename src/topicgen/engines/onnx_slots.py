@@ -38,10 +38,11 @@ class Sessions:
 
 @dataclass(slots=True)
 class _Document:
-    """A document that is being written: its number, the tokens of its prompt, and what was written."""
+    """A document that is being written: its number, the tokens of its prompt and of its topic, and what was written."""
 
     number: int
     prompt: int
+    longest: int
     hypotheses: Hypotheses
     steps: int = 0
     ids: list[int] = field(default_factory=list)
@@ -56,7 +57,7 @@ class Slots:
         count: Documents that are written together.
         beams: Completions of each; one is the likeliest token each time.
         room: Tokens of the longest prompt and its topic.
-        longest: Tokens of a topic.
+        longest: Tokens of a topic, where the context has room for them.
         stop: The token that ends a topic. It is never the first.
     """
 
@@ -65,7 +66,7 @@ class Slots:
         shape, slots = sessions.shape, count * beams
         room = -(-room // ROOM_STEP) * ROOM_STEP
         self._cache = np.zeros((2 * shape.layers, slots, shape.kv_heads, room, shape.width), np.float32)
-        self._candidates = np.array([2 * beams])  # as many may end at once as there are beams
+        self._candidates = np.array([2 * beams], np.int64)  # as many may end at once as there are beams
         self._tokens = np.zeros((slots, 2 * beams), np.int64)
         self._logprobs = np.zeros((slots, 2 * beams), np.float32)
         self._next, self._places = np.zeros(slots, np.int64), np.zeros(slots, np.int32)
@@ -100,7 +101,8 @@ class Slots:
 
     def _fill(self, group: int, number: int, prompt: Sequence[int]) -> None:
         """All tokens of a prompt but the last go into the cache; the last is read by the next step."""
-        self._documents[group] = _Document(number, len(prompt), Hypotheses(self._beams, self._stop))
+        longest = min(self._longest, self._run.shape.context - len(prompt) + 1)  # the last token is not read
+        self._documents[group] = _Document(number, len(prompt), longest, Hypotheses(self._beams, self._stop))
         slot, before = group * self._beams, len(prompt) - 1
         self._next[slot], self._places[slot] = prompt[-1], before
         if not before:
@@ -154,7 +156,7 @@ class Slots:
         if token != self._stop:
             document.ids.append(token)
             self._next[slot] = token
-            if len(document.ids) < self._longest:
+            if len(document.ids) < document.longest:
                 return []
         return [Completion(tuple(document.ids), tuple(document.logprobs), finished=token == self._stop)]
 
@@ -173,7 +175,7 @@ class Slots:
         scores, parents, tokens = (list(column) for column in zip(*found[: 2 * self._beams], strict=True))
         came_from, chosen = document.hypotheses.advance(scores, parents, tokens)
         document.steps += 1
-        if document.hypotheses.full or document.steps == self._longest:
+        if document.hypotheses.full or document.steps == document.longest:
             return document.hypotheses.best()
         self._follow(first, document, came_from, chosen)
         return []
