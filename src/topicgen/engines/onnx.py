@@ -126,8 +126,8 @@ class OnnxEngine(Engine):
             with lock:
                 return None if ended.is_set() else next(order, None)
 
-        # Scores of hidden keys become denormal numbers, with which arithmetic is slow. (The library can do this too, but
-        # for the thread that opens the first session, which may be the caller's.)
+        # Scores of hidden keys become denormal numbers, with which arithmetic is slow. (The library can flush them too,
+        # but for the thread that opens the first session, which may be the caller's.)
         with ThreadPoolExecutor(len(slots), thread_name_prefix="onnx", initializer=flush_denormals) as pool:
             try:
                 running = [pool.submit(each.write, take, prompts, done, ended) for each in slots]
@@ -161,9 +161,7 @@ def suits(model: ModelFolder, precision: Precision) -> bool:
 def _require_computable(model: ModelFolder) -> None:
     model.require_llama("the onnx engine")
     if (width := Shape.of(model).width) % HEAD_STEP:
-        raise UserError(
-            f"{model.path}: the onnx engine knows heads of a multiple of {HEAD_STEP} numbers, not of {width}"
-        )
+        raise UserError(f"{model.path}: the onnx engine knows heads of a multiple of {HEAD_STEP} numbers, not {width}")
 
 
 def _session(path: Path) -> Any:
