@@ -177,7 +177,7 @@ def test_what_it_cannot_compute_is_told_in_a_line(tmp_path: Path, monkeypatch: p
     with pytest.raises(UserError, match="LlamaForCausalLM"):
         OnnxEngine(find_model(str(copy_of_mini(tmp_path / "other", architectures=["GPT2LMHeadModel"]))))
     narrow = find_model(str(tiny_llama(tmp_path / "narrow", head_dim=24)))
-    with pytest.raises(UserError, match="heads of a multiple of 16 numbers, not of 24"):
+    with pytest.raises(UserError, match="heads of a multiple of 16 numbers, not 24"):
         OnnxEngine(narrow)
     assert choice.choose_engine(narrow) == "ct2"
     with pytest.raises(UserError, match="a prompt is longer than its 1024 tokens"):
