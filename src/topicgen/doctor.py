@@ -9,14 +9,12 @@ from typing import Any
 
 from topicgen.cache import cache_folder
 from topicgen.engines.base import available_threads
-from topicgen.engines.onnx import lacking
+from topicgen.engines.onnx import LIBRARIES, lacking
 from topicgen.errors import UserError
 from topicgen.models import EMBEDDED, find_model
 from topicgen.version import __version__
 
 REQUIRED = ("ctranslate2", "numpy", "platformdirs", "pyarrow", "rich", "safetensors", "tokenizers")
-FAST = ("onnx", "onnxruntime")
-"""They come with topicgen where they make it faster: on Linux on x86-64."""
 EXTRAS = {"train": ("torch", "transformers"), "openai": ("openai",), "vllm": ("vllm",)}
 """Optional packages by the extra that installs them."""
 
@@ -85,7 +83,7 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": required
-        | {p: _version(p) for p in FAST}
+        | {p: _version(p) for p in LIBRARIES}
         | {p: _version(p) for packages in EXTRAS.values() for p in packages},
         "devices": {"cpu_threads": available_threads(), "cuda_devices": _cuda_devices()},
         "engines": _engines(),

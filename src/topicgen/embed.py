@@ -118,5 +118,5 @@ def _token_embeddings(model: ModelFolder) -> Vectors:
             raise UserError(f"{path}: cannot be read as safetensors ({error})") from None
         for name, entry in entries:
             if name == EMBEDDINGS and entry["dtype"] == "BF16":
-                return widened(entry["data"]).reshape(entry["shape"])
+                return widened(np.frombuffer(entry["data"], np.uint16)).reshape(entry["shape"])
     raise UserError(f"{model.path}: no {EMBEDDINGS} in bfloat16, which the offline embedder reads")

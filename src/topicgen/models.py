@@ -90,10 +90,17 @@ class WeightsFolder:
         if self.config.get("hidden_act", "silu") != "silu":
             raise UserError(f"{self.path}: {who} knows the activation silu, not {self.config['hidden_act']}")
 
+    @property
+    def head_width(self) -> int:
+        """Numbers of one attention head."""
+        if self.config.get("head_dim"):
+            return self.number("head_dim")
+        return self.number("hidden_size") // self.number("num_attention_heads")
+
     def linear_shapes(self) -> dict[str, tuple[int, int]]:
         """Rows and columns of the linear maps of each layer, as the config has them."""
         hidden, inner, heads = (self.number(n) for n in ("hidden_size", "intermediate_size", "num_attention_heads"))
-        width = self.number("head_dim") if self.config.get("head_dim") else hidden // heads
+        width = self.head_width
         keys = self.number("num_key_value_heads", heads) * width
         return {
             "q_proj": (heads * width, hidden),
@@ -148,6 +155,14 @@ class ModelFolder(WeightsFolder):
         if self.adapter and self.base:
             _require_base(self, self.adapter, self.base)
         self.prompt = Prompt.load(path)
+
+    @property
+    def stop_token(self) -> int:
+        """The token that ends a topic; raises UserError where the tokenizer does not have it."""
+        token = self.tokenizer.token_to_id(self.prompt.stop)
+        if token is None:
+            raise UserError(f"{self.path}: its tokenizer has no token {self.prompt.stop!r}, which ends a topic")
+        return token
 
     @property
     def quantized(self) -> bool:

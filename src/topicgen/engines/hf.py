@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from topicgen.config import GenerationSettings
 from topicgen.engines.base import TOPIC_ROOM, WINDOW, Completion, Engine, Precision, available_threads
-from topicgen.errors import UserError
 from topicgen.extras import require
 from topicgen.models import ModelFolder
 from topicgen.prompt import PromptEncoder
@@ -36,9 +35,7 @@ class HFEngine(Engine):
         from topicgen.engines.hf_batches import TransformersBatches
 
         self.max_prompt_tokens = model.context_tokens - TOPIC_ROOM
-        stop = model.tokenizer.token_to_id(model.prompt.stop)
-        if stop is None:
-            raise UserError(f"{model.path}: the tokenizer has no token {model.prompt.stop!r}, which ends a topic")
+        stop = model.stop_token
         gpu = torch.cuda.is_available()
         if gpu:
             free, _ = torch.cuda.mem_get_info()

@@ -23,7 +23,7 @@ from topicgen.engines.base import (
 from topicgen.engines.ct2 import CT2Engine
 from topicgen.engines.denormals import flush_denormals
 from topicgen.engines.derived import derived_folder
-from topicgen.engines.onnx_graph import Constants, Graph, Shape, save_step_graph
+from topicgen.engines.onnx_graph import ROTARIES, Constants, Graph, Shape, save_step_graph
 from topicgen.engines.onnx_prompt import save_prompt_graph
 from topicgen.engines.onnx_slots import Sessions, Slots
 from topicgen.engines.weights import read_tensors, require_fitting
@@ -31,12 +31,14 @@ from topicgen.errors import UsageError, UserError
 from topicgen.models import ModelFolder
 
 FORM = "onnx-1"  # part of the cache key: raise the number when the derived form changes
+LIBRARIES = ("onnx", "onnxruntime")
+"""They come with topicgen where they make it faster: on Linux on x86-64."""
 FAST = {"avx512_vnni", "avx_vnni"}  # products of 8-bit numbers in one instruction
 DOCUMENTS = 16  # that one core writes together
 FEWEST = 4  # with several beams each
 CACHE_BYTES = 128 << 20  # of keys and values of one core
 HEAD_STEP = 16
-ROTARIES = ("default", "linear", "llama3")
+PRECISIONS = ("auto", "int8")
 EMBEDDINGS = "embeddings.npy"
 
 
@@ -62,7 +64,7 @@ class OnnxEngine(Engine):
     window = 512  # all cores wait for the last documents of a window
 
     def __init__(self, model: ModelFolder, *, threads: int | None = None, precision: Precision = "auto") -> None:
-        if precision not in ("auto", "int8"):
+        if precision not in PRECISIONS:
             raise UsageError(f"the onnx engine computes in int8, not in {precision}; ct2 and hf know others")
         if needs := lacking():
             raise UserError(f"the onnx engine needs {needs}")
@@ -70,10 +72,7 @@ class OnnxEngine(Engine):
         self.precision = "int8"
         self._model, self._workers = model, threads or available_threads()
         self.reason = f"int8 on {self._workers} CPU cores"
-        stop = model.tokenizer.token_to_id(model.prompt.stop)
-        if stop is None:
-            raise UserError(f"{model.path}: its tokenizer has no token {model.prompt.stop!r}, which ends a topic")
-        self._stop: int = stop
+        self._stop = model.stop_token
         self._folder, self._owner = derived_folder(
             model, FORM, self.precision, lambda folder: _build(model, folder), cache_folder()
         )
@@ -140,7 +139,7 @@ class OnnxEngine(Engine):
 
 def lacking() -> str | None:
     """What the engine needs and this machine lacks."""
-    if not all(find_spec(name) for name in ("onnx", "onnxruntime")):
+    if not all(find_spec(name) for name in LIBRARIES):
         return "onnx and onnxruntime: pip install onnx onnxruntime"
     if not FAST & processor_flags():  # there the library's sums of 8-bit products may overflow
         return "a processor with AVX-512 VNNI or AVX-VNNI; ct2 runs on every one"
@@ -149,7 +148,7 @@ def lacking() -> str | None:
 
 def suits(model: ModelFolder, precision: Precision) -> bool:
     """Whether the engine runs a model on this machine, which it does faster than CTranslate2."""
-    if lacking() or precision not in ("auto", "int8") or model.rotary[1] not in ROTARIES:
+    if lacking() or precision not in PRECISIONS:
         return False
     try:
         _require_computable(model)
@@ -160,6 +159,8 @@ def suits(model: ModelFolder, precision: Precision) -> bool:
 
 def _require_computable(model: ModelFolder) -> None:
     model.require_llama("the onnx engine")
+    if (kind := model.rotary[1]) not in ROTARIES:
+        raise UserError(f"the onnx engine knows rotary embeddings default, linear and llama3, not {kind!r}")
     if (width := Shape.of(model).width) % HEAD_STEP:
         raise UserError(f"{model.path}: the onnx engine knows heads of a multiple of {HEAD_STEP} numbers, not {width}")
 

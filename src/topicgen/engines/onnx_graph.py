@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from topicgen.engines.weights import Array
-from topicgen.errors import UserError
 from topicgen.models import ModelFolder
 
 WEIGHTS_FILE = "weights.bin"
 PAGE = 4096  # bytes; smaller constants stay in the graph's own file, larger ones begin at a multiple
 MICROSOFT = "com.microsoft"
+ROTARIES = ("default", "linear", "llama3")
+"""Kinds of rotary embeddings that ``rotations`` knows."""
 Product = tuple[str, str]  # names of an input's int8 numbers and of its rows' scales
 
 
@@ -36,10 +37,10 @@ class Shape:
 
     @classmethod
     def of(cls, model: ModelFolder) -> "Shape":
-        heads, hidden = model.number("num_attention_heads"), model.number("hidden_size")
-        width = model.number("head_dim") if model.config.get("head_dim") else hidden // heads
+        heads = model.number("num_attention_heads")
         kv_heads = model.number("num_key_value_heads", heads)
-        return cls(hidden, model.number("num_hidden_layers"), heads, kv_heads, width, model.context_tokens)
+        hidden, layers = model.number("hidden_size"), model.number("num_hidden_layers")
+        return cls(hidden, layers, heads, kv_heads, model.head_width, model.context_tokens)
 
 
 class Constants:
@@ -165,8 +166,6 @@ def rotations(model: ModelFolder, shape: Shape) -> tuple[Array, Array]:
         turns = scaling["original_max_position_embeddings"] * frequencies / (2 * np.pi)
         kept = np.clip((turns - low) / (high - low), 0, 1)
         frequencies = kept * frequencies + (1 - kept) * frequencies / scaling["factor"]
-    elif kind != "default":
-        raise UserError(f"the onnx engine knows rotary embeddings default, linear and llama3, not {kind!r}")
     angles = np.arange(shape.context)[:, None] * frequencies
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 

@@ -10,7 +10,7 @@ import numpy as np
 from topicgen.engines.base import Completion
 from topicgen.engines.hypotheses import Hypotheses
 from topicgen.engines.onnx_graph import Shape, cache_names
-from topicgen.engines.weights import Array
+from topicgen.engines.weights import Array, widened
 
 ROOM_STEP = 16  # tokens
 SPARSE = 0.75  # share of used groups below which gaps are closed
@@ -33,7 +33,7 @@ class Sessions:
     def embedded(self, ids: Sequence[int] | Array) -> Array:
         """Embeddings of tokens, (tokens, hidden) in float32."""
         rows: Array = self._embeddings[np.asarray(ids)]
-        return rows if rows.dtype == np.float32 else (rows.astype(np.uint32) << 16).view(np.float32)
+        return rows if rows.dtype == np.float32 else widened(rows)
 
 
 @dataclass(slots=True)

@@ -40,10 +40,7 @@ class VLLMEngine(Engine):
             raise UsageError(f"the vllm engine computes in bf16, float32 or fp8, not in {precision}")
         if precision == "fp8" and model.quantized:
             raise UsageError(f"{model.name}: its weights are quantised; vllm rounds whole ones to fp8, hf any")
-        stop = model.tokenizer.token_to_id(model.prompt.stop)
-        if stop is None:
-            raise UserError(f"{model.path}: its tokenizer has no token {model.prompt.stop!r}, which ends a topic")
-        self._stop = stop
+        self._stop = model.stop_token
         for name, value in LOGGING.items():
             os.environ.setdefault(name, value)
         self._vllm = require("vllm", "vllm")

@@ -13,9 +13,9 @@ from topicgen.models import ModelFolder
 Array = npt.NDArray[Any]
 
 
-def widened(data: bytes) -> Array:
-    """bfloat16 numbers as float32, exactly: they are its upper half."""
-    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+def widened(halves: Array) -> Array:
+    """bfloat16 numbers, given as integers of 16 bits, as float32, exactly: they are its upper half."""
+    return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 def read_tensors(model: ModelFolder) -> dict[str, Array]:
@@ -43,7 +43,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, Array]]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     for name, entry in entries:
         if entry["dtype"] == "BF16":
-            array = widened(entry["data"])
+            array = widened(np.frombuffer(entry["data"], np.uint16))
         elif entry["dtype"] in kinds:
             array = np.frombuffer(entry["data"], kinds[entry["dtype"]]).astype(np.float32)
         else:

@@ -57,7 +57,7 @@ def write(model: ModelFolder, folder: Path, weights: str) -> None:
         raise UserError(
             f"{model.path}: GGUF is written for rotary embeddings {', '.join(ROTARY)}, not {model.rotary[1]!r}"
         )
-    factors = rotary_factors(*model.rotary, _head(model))
+    factors = rotary_factors(*model.rotary, model.head_width)
     merged = MergedWeights(model)
     kind = library.GGMLQuantizationType[TYPES[weights]]
     writer = library.GGUFWriter(folder / FILE, "llama")
@@ -117,14 +117,8 @@ def _ordered(values: Array, name: str, model: ModelFolder) -> Array:
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(values.shape))
 
 
-def _head(model: ModelFolder) -> int:
-    """Width of a head."""
-    width = model.number("hidden_size") // model.number("num_attention_heads")
-    return model.number("head_dim") if model.config.get("head_dim") else width
-
-
 def _describe(writer: Any, model: ModelFolder, file_type: int) -> None:
-    heads, width, head = model.number("num_attention_heads"), model.number("hidden_size"), _head(model)
+    heads, width, head = model.number("num_attention_heads"), model.number("hidden_size"), model.head_width
     base, kind, scaling = model.rotary
     writer.add_type("model")
     writer.add_name(Path(model.name).name)
