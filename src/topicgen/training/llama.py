@@ -106,8 +106,8 @@ class Layer(torch.nn.Module):
             return self._some(x, cos, sin, attend, kept)
         if recompute:
             random = self._shape_now.dropout > 0  # its state is read and set at a price
-            # Reentrant: the forward pass records nothing, which takes the processor a quarter less time, and short packs
-            # wait for it. What it asks for is given: x has a gradient, and nobody asks for that of a part.
+            # Reentrant: the forward pass records nothing. Short packs wait for the processor, and took a quarter less
+            # time so. It asks for an input with a gradient, which x has (see logits below).
             made: torch.Tensor = checkpoint(
                 self._all, x, cos, sin, attend, use_reentrant=True, preserve_rng_state=random
             )
