@@ -54,3 +54,10 @@ def test_whoever_may_read_the_settings_may_read_the_weights(tmp_path: Path, adap
     adapter.save(tmp_path, "base")
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path, adapter: Adapter) -> None:
+    adapter.save(tmp_path, "base")
+    (tmp_path / ".adapter_model.safetensors.0123abcd.part").write_bytes(b"half")
+    adapter.save(tmp_path, "base")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]

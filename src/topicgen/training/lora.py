@@ -99,7 +99,10 @@ class Adapter(torch.nn.Module):
                 parameter.copy_(tensors[name])
 
     def save(self, folder: Path, base: str) -> None:
-        """Writes adapter_config.json, then adapter_model.safetensors, which appears whole or not at all."""
+        """Writes adapter_config.json, then adapter_model.safetensors, which appears whole or not at all.
+
+        Nobody else may write the folder meanwhile.
+        """
         config: dict[str, Any] = {
             "peft_type": "LORA",
             "task_type": "CAUSAL_LM",
@@ -115,6 +118,8 @@ class Adapter(torch.nn.Module):
             "use_dora": False,
         }
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        for left in folder.glob(f".{WEIGHTS}.*.part"):  # of a run that was killed while it wrote
+            left.unlink()
         tensors = {name: p.detach().cpu().contiguous() for name, p in self.named().items()}
         # Not the library's save_file: it lets nobody else read the file, and a full disk is no OSError there.
         replace_whole(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
