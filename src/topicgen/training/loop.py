@@ -1,20 +1,17 @@
 """A frozen model with an adapter and token rows in, a fitted adapter out; survives interruption at any moment."""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
-from topicgen.errors import TerminatedError, UserError
+from topicgen.errors import UserError
 from topicgen.extras import require
 from topicgen.metrics import rouge_n
 from topicgen.runs.fingerprint import Fingerprint
@@ -29,6 +26,7 @@ from topicgen.training.rows import TokenRow
 from topicgen.training.schedule import Schedule
 from topicgen.training.settings import TrainingSettings
 from topicgen.training.sharing import evened
+from topicgen.training.stopping import StopSignal
 from topicgen.training.writing import fitting, write_topics
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -91,7 +89,7 @@ class Trainer:
         self.optimizer = make_optimizer(model, settings)
         self.progress = Progress()
         self.best: dict[str, torch.Tensor] = {}
-        self._stop: int | None = None  # the signal that this process got
+        self._stop = StopSignal()
         self._leaving = False  # whether any process of the run got one: all leave after the same step
 
     def run(self) -> Progress:
@@ -104,7 +102,7 @@ class Trainer:
         self._resume()
         every = self.schedule.every(self.settings.eval_steps)
         saving = self.settings.save_steps or every
-        with self._signals():
+        with self._stop.heard():
             while self.progress.step < self.schedule.steps and not self._exhausted:
                 self._step(self.progress.step)
                 step = self.progress.step
@@ -112,10 +110,10 @@ class Trainer:
                 if self.data.validation and (step % every == 0 or last):
                     self._evaluate()
                 last = last or self._exhausted
-                if self._leaving or (self.group.size == 1 and self._stop is not None):
+                if self._leaving or (self.group.size == 1 and self._stop.came):
                     self._save()
                     self.say(f"stopped after step {step}; the same command goes on from there")
-                    raise KeyboardInterrupt if self._stop == signal.SIGINT else TerminatedError
+                    self._stop.end()
                 if step % saving == 0 or last:
                     self._save()
         if self._exhausted:
@@ -163,7 +161,7 @@ class Trainer:
             summed += loss.detach()
         adapter = self.model.adapter
         adapter.gather()
-        stopping = torch.tensor(float(self._stop is not None), device=self.model.device)
+        stopping = torch.tensor(float(self._stop.came), device=self.model.device)
         self.group.add_up([adapter.flat], summed, stopping)
         self._leaving = bool(stopping.item())
         norm = torch.nn.utils.clip_grad_norm_([adapter.flat], self.settings.max_grad_norm)
@@ -270,25 +268,6 @@ class Trainer:
         restore_optimizer(self.optimizer, state.tensors, state.values["optimizer"])
         self.progress = Progress(**state.values["progress"])
         self.say(f"goes on after step {state.step} of {self.schedule.steps}")
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGTERM and Ctrl-C end the run after the step that is under way; a second one ends it at once."""
-
-        def note(number: int, _frame: FrameType | None) -> None:
-            if self._stop is not None:
-                raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
-            self._stop = number
-
-        try:
-            before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-        except ValueError:  # not the main thread: the caller's handlers stay
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

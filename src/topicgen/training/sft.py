@@ -4,12 +4,9 @@ Imports TRL, which Unsloth changes when it is imported, so this comes after Unsl
 """
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -17,7 +14,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from topicgen.errors import TerminatedError, UserError
+from topicgen.errors import UserError
 from topicgen.runs.fingerprint import Fingerprint
 from topicgen.training.labels import Padding, labelled_columns, learned_tokens
 from topicgen.training.loop import Data, Progress, Report
@@ -33,6 +30,7 @@ from topicgen.training.saved import (
 from topicgen.training.schedule import Schedule
 from topicgen.training.settings import TrainingSettings
 from topicgen.training.sft_options import sft_options
+from topicgen.training.stopping import StopSignal
 from topicgen.training.trainer_log import exhausted, history_of, progress_of
 
 COMPARED = 4  # rows whose labels are looked at after the trainer took them
@@ -45,7 +43,7 @@ class _Follower(TrainerCallback):
         self._data, self._settings, self._schedule, self._report = data, settings, schedule, report
         lengths = [len(data.prefix) + len(row.ids) for row in data.train]
         self._mean = sum(lengths) / len(lengths)
-        self.stop: int | None = None  # the signal that this process got
+        self.stop = StopSignal()
         self.seconds, self.samples, self._began, self._last = 0.0, 0, 0.0, 0.0
 
     @property
@@ -59,7 +57,7 @@ class _Follower(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._last = time.monotonic() - self._began
         self.seconds += self._last
-        if self.stop is not None:
+        if self.stop.came:
             control.should_save = control.should_training_stop = True
         elif state.global_step == state.max_steps:
             control.should_evaluate = bool(self._data.validation)
@@ -136,26 +134,6 @@ class _TopicTrainer(SFTTrainer):  # type: ignore[misc] # TRL is typed in part on
         """Nothing was saved."""
 
 
-@contextmanager
-def _signals(follower: _Follower) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the run after the step that is under way; a second one ends it at once."""
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        if follower.stop is not None:
-            raise KeyboardInterrupt if number == signal.SIGINT else TerminatedError
-        follower.stop = number
-
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread: the caller's handlers stay
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def fit(
     load: Callable[[], tuple[Any, Any]],
     data: Data,
@@ -186,12 +164,12 @@ def fit(
     trainer.add_callback(follower)
     if start:
         say(f"goes on after step {start.step} of {schedule.steps}")
-    with _signals(follower):
+    with follower.stop.heard():
         trainer.train(resume_from_checkpoint=str(start.path) if start else None)
     progress = progress_of(trainer.state.log_history, schedule)
-    if follower.stop is not None and progress.step < schedule.steps:
+    if follower.stop.came and progress.step < schedule.steps:
         say(f"stopped after step {progress.step}; the same command goes on from there")
-        raise KeyboardInterrupt if follower.stop == signal.SIGINT else TerminatedError
+        follower.stop.end()
     if exhausted(progress, settings):
         say(f"no better for {progress.worse} evaluations: stopped early, after step {progress.step}")
     progress.seconds, progress.samples, progress.tokens = follower.seconds, follower.samples, follower.tokens
