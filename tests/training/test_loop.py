@@ -227,12 +227,6 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     require_equal(rest.weights, whole.weights)
 
 
-def test_handlers_of_signals_are_put_back(base: Path, tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    Run(base, tmp_path, stop_at=2).stop()
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
-
-
 def test_a_loss_that_is_no_number_stops_and_keeps_earlier_checkpoints(base: Path, tmp_path: Path) -> None:
     run = Run(base, tmp_path, stop_at=3)
     run.stop()
