@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from topicgen.digests import file_digest
 from topicgen.errors import UserError
 
 CONFIG_FILE, WEIGHTS_FILE, BASE_FILE = "adapter_config.json", "adapter_model.safetensors", "base.json"
@@ -107,9 +108,10 @@ class Adapter:
         name = base.get("name") or config.get("base_model_name_or_path")
         if not name or not isinstance(name, str):
             raise UserError(f"{folder}: neither {BASE_FILE} nor {CONFIG_FILE} names the base model")
-        for text in (base.get("digest", ""), base.get("weights", "")):
+        for text in (base.get("digest", ""), base.get("weights", ""), base.get("adapter", "")):
             if not isinstance(text, str):
-                raise UserError(f"{folder / BASE_FILE}: digest and weights must be text, not {text!r}")
+                raise UserError(f"{folder / BASE_FILE}: digest, weights and adapter must be text, not {text!r}")
+        _require_unchanged(folder, base.get("adapter"))
         pairs = _pairs(folder / WEIGHTS_FILE, rank, modules)
         return cls(folder, rank, alpha / rank, name, base.get("digest"), base.get("weights"), pairs)
 
@@ -129,6 +131,21 @@ class Adapter:
                         f"{self.weights}: {name} has the shape {_by(found[name])}, "
                         f"but rank {self.rank} on the base {base} needs {_by(needed)}"
                     )
+
+
+def _require_unchanged(folder: Path, recorded: str | None) -> None:
+    """Raises UserError when the weights are not those of which training wrote the checksum."""
+    if recorded is None:
+        return
+    path = folder / WEIGHTS_FILE
+    try:
+        found = file_digest(path).hex()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if found != recorded:
+        raise UserError(
+            f"{path}: damaged, its SHA-256 is not that in {BASE_FILE}; if you changed it yourself, delete adapter there"
+        )
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -34,7 +34,7 @@ class WeightsFolder:
     Args:
         path: The folder.
         name: The name that the user gave.
-        weights: The weight files where they lie in another folder.
+        weights: The weight files where they lie in another folder; none where they are not needed.
 
     Raises:
         UserError: When a file is missing, damaged or of an unsafe kind.
@@ -48,8 +48,8 @@ class WeightsFolder:
                 f"{path}: no config.json; a model folder holds config.json, *.safetensors and tokenizer.json"
             )
         self.config = read_object(path / "config.json")
-        self.weights = weights or sorted(path.glob("*.safetensors"))
-        if not self.weights:
+        self.weights = sorted(path.glob("*.safetensors")) if weights is None else weights
+        if weights is None and not self.weights:
             raise UserError(f"{path}: no *.safetensors{unsafe_instead(path)}")
 
     @property
@@ -259,16 +259,20 @@ def find_served(name: str) -> ModelFolder:
     return find_model(name) if name in EMBEDDED or os.path.isdir(name) else ServedModel(name)  # noqa: PTH112
 
 
-def find_base(name: str) -> WeightsFolder:
+def find_base(name: str, *, weights: bool = True) -> WeightsFolder:
     """A model to fine-tune, named as for ``find_model`` or by a key of BASES; it needs no prompt.
+
+    Args:
+        name: What the user named.
+        weights: Whether weights are needed; a hub id's are not downloaded otherwise.
 
     Raises:
         UserError: When there is no such model, the hub cannot be reached, or it is an adapter.
     """
-    path = locate(BASES.get(name, name), (*EMBEDDED, *BASES))
+    path = locate(BASES.get(name, name), (*EMBEDDED, *BASES), FILES if weights else FILES[:1])
     if is_adapter(path):
         raise UserError(f"{path}: is an adapter folder; a base model has whole weights")
-    return WeightsFolder(path, name)
+    return WeightsFolder(path, name, None if weights else [])
 
 
 def locate(name: str, known: tuple[str, ...], patterns: Sequence[str] = FILES) -> Path:

@@ -148,6 +148,20 @@ def test_processes_have_packs_of_one_size_whatever_their_examples(
     assert fills[0] == fills[1]
 
 
+def test_the_longest_text_of_all_fits_into_compiled_packs(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sizes are learned from the first steps; the longest text may come in a later one."""
+    monkeypatch.setattr("topicgen.training.loop.TYPICAL_STEPS", 1)
+    number = Run(base, tmp_path, per_device_train_batch_size=1).trainer.schedule.chosen(2)[0]
+    long = TokenRow((5,) * 300, 290)
+    monkeypatch.setitem(globals(), "ROWS", [*ROWS[:number], long, *ROWS[number + 1 :]])
+    trainer = Run(base, tmp_path, per_device_train_batch_size=1, compiled=True).trainer
+    assert number not in trainer.schedule.chosen(0)
+    assert trainer.fill
+    assert trainer.fill.tokens >= len(PREFIX) + 300
+
+
 def test_the_first_loss_is_the_mean_over_the_topic_tokens_of_the_step(base: Path, tmp_path: Path) -> None:
     run = Run(base, tmp_path, max_steps=1, validation=0, pack_tokens=64)
     rows = [ROWS[i] for i in run.trainer.schedule.chosen(0)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from passages import PASSAGES
 
 from topicgen.cli import main
 from topicgen.locks import exclusive
+from topicgen.models import find_model
+from topicgen.training.merging import write_merged
 
 STEPS = ["--max-steps", "2", "--per-device-train-batch-size", "4", "--gradient-accumulation-steps", "1"]
 
@@ -58,7 +61,10 @@ def test_the_folder_holds_all_that_generation_needs(
     assert told["data"]["train"] + told["data"]["validation"] + told["data"]["test"] == 40
     assert len(told["topics"]) == told["data"]["validation"] > 0
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG")
-    assert "topicgen generate --model my-model" in (trained / "README.md").read_text()
+    card = (trained / "README.md").read_text()
+    assert "topicgen generate --model my-model" in card
+    [best] = [row for row in told["history"] if row["step"] == told["best_step"] and "rouge1" in row]
+    assert f"validation topics there: {100 * best['rouge1']:.1f}." in card
 
 
 def test_it_learned_what_the_labels_say(trained: Path) -> None:
@@ -73,6 +79,49 @@ def test_merged_weights_write_the_same_topics(trained: Path, text: Path, capsys:
     merged = topics(capsys, trained.parent / "merged", *exact, text=text)
     assert merged == topics(capsys, trained, *exact, text=text)
     assert merged != topics(capsys, Path("mini"), *exact, text=text)
+
+
+def test_merged_weights_without_the_adapter_are_noticed_and_not_kept(
+    labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "topicgen.training.job.write_merged",
+        lambda target, _, stored: write_merged(target, find_model("mini"), stored),
+    )
+    call = [str(labelled), "--text-column", "Body", "--output-dir", str(tmp_path / "out"), *STEPS, "--merge"]
+    message = refused(capsys, 1, *call, str(tmp_path / "merged"))
+    assert "merged weights differ from adapter and base by" in message
+    assert not any((tmp_path / "merged").iterdir())
+    assert f"`topicgen export {tmp_path / 'out'} --to merged` merges it" in refused(
+        capsys, 1, *call, str(tmp_path / "merged")
+    )
+
+
+def test_flipped_bytes_in_a_models_weights_are_refused(
+    trained: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    weights = copy / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1000:] = bytes(1000)
+    weights.write_bytes(content)
+    capsys.readouterr()
+    assert main(["generate", str(text), "--model", str(copy), "-q"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert "adapter_model.safetensors: damaged, its SHA-256 is not that in base.json" in line
+    base = json.loads((copy / "base.json").read_text())
+    del base["adapter"]
+    (copy / "base.json").write_text(json.dumps(base))
+    assert len(topics(capsys, copy, text=text)) == 12
+
+
+def test_the_test_examples_of_an_earlier_model_are_deleted(labelled: Path, tmp_path: Path) -> None:
+    call = ["train", str(labelled), "--text-column", "Body", "--output-dir", str(tmp_path), *STEPS, "-q"]
+    assert main([*call, "--test-fraction", "0.3"]) == 0
+    assert (tmp_path / "test.jsonl").exists()
+    assert main([*call, "--force", "--resume", "never"]) == 0
+    assert not (tmp_path / "test.jsonl").exists()
 
 
 def test_the_test_examples_are_kept_for_evaluation(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +139,23 @@ def test_preview_shows_the_tokens_with_loss_and_trains_nothing(
     assert shown.count("example ") == 2
     assert "[<|end_of_text|>]" in shown
     assert not folder.exists()
+
+
+def test_a_preview_asks_the_hub_for_no_weights(
+    labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tiny_llama(tmp_path / "base", vocab_size=16384)
+    (base / "model.safetensors").unlink()
+    asked: list[list[str]] = []
+
+    def download(hub_id: str, allow_patterns: list[str]) -> str:
+        asked.append(allow_patterns)
+        return str(base)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert main(["train", str(labelled), "--text-column", "Body", "--base", "owner/name", "--preview", "1"]) == 0
+    assert asked == [["*.json"]]
+    assert "loss on the last" in capsys.readouterr().out
 
 
 def refused(capsys: pytest.CaptureFixture[str], code: int, *call: str) -> str:
@@ -138,6 +204,7 @@ def test_an_output_that_cannot_be_written_is_said_before_a_model_loads(
         (["--merge", "{out}"], "merged weights need a folder of their own"),
         (["--resume", "/nowhere"], "/nowhere: no such folder; --resume takes"),
         (["--optim", "adamw_8bit"], "adamw_8bit needs a GPU"),
+        (["--pack-tokens", "64"], "tokens does not fit into packs of 64; raise pack_tokens or lower max_length"),
     ],
 )
 def test_what_would_fail_later_is_said_before_a_model_loads(

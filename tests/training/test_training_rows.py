@@ -20,10 +20,10 @@ STOP = TOKENIZER.token_to_id(PROMPT.stop)
 SPECIAL = [token.content for token in TOKENIZER.get_added_tokens_decoder().values() if token.special]
 
 
-def encode(*pairs: tuple[str, str], prompt: Prompt = PROMPT, max_length: int = 512) -> TokenRows:
+def encode(*pairs: tuple[str, str], prompt: Prompt = PROMPT, max_length: int = 512, needed: bool = True) -> TokenRows:
     tokenizer = Tokenizer.from_str(TOKENIZER.to_str())
     examples = [Example(str(number), text, (topic,)) for number, (text, topic) in enumerate(pairs)]
-    return encode_examples(examples, prompt, tokenizer, max_length)
+    return encode_examples(examples, prompt, tokenizer, max_length, needed=needed)
 
 
 def plain(text: str) -> list[int]:
@@ -86,6 +86,7 @@ def test_a_topic_without_room_for_its_text_is_left_out_and_never_cut() -> None:
     assert (rows.left_out, rows.cut) == (1, 0)
     with pytest.raises(UserError, match="max_length is too low: with 40 tokens no topic leaves room"):
         encode(("Text", long), max_length=40)
+    assert encode(("Text", long), max_length=40, needed=False).left_out == 1
 
 
 def test_a_length_without_room_for_the_prompt_is_refused() -> None:

@@ -9,18 +9,12 @@ from topicgen.models import ModelFolder, find_model
 
 
 def write(model: ModelFolder, folder: Path, weights: str) -> None:
-    """Writes the folder; ``auto`` keeps the type of the files, but for an adapter on bfloat16.
-
-    An adapter changes a weight by less than the last digit of bfloat16; float16 has three binary digits more.
-    """
+    """Writes the folder."""
     torch = require("torch", "export")
-    from topicgen.training.merging import MergedWeights, write_merged
+    from topicgen.training.merging import stored_type, write_merged
 
     model.require_llama("export")
-    stored = MergedWeights(model).stored if weights == "auto" else getattr(torch, weights)
-    if weights == "auto" and model.adapter and stored == torch.bfloat16:
-        stored = torch.float16
-    write_merged(folder, model, stored)
+    write_merged(folder, model, stored_type(model) if weights == "auto" else getattr(torch, weights))
 
 
 def reopen(model: ModelFolder, folder: Path, _weights: str) -> Reopened:

@@ -92,8 +92,19 @@ def load_base(
     device: torch.device,
     dtype: torch.dtype,
     told: Callable[[str], None] = lambda _: None,
+    *,
+    kept: bool = True,
 ) -> PackedLlama:
     """Reads the weights, layer by layer, and puts a fresh adapter beside them.
+
+    Args:
+        model: The base.
+        settings: Of the adapter.
+        plan: In which form the weights are kept.
+        device: Where.
+        dtype: What to compute in.
+        told: Hears of each layer.
+        kept: Whether dense layers stay in memory; otherwise they are read each time that they are computed.
 
     Raises:
         UserError: When the model is no plain Llama, or its weights are damaged.
@@ -111,7 +122,10 @@ def load_base(
     mesh = sharing.all_processes(device) if plan.shares > 1 else None
     layers: list[Layer] = []
     for number in range(config.num_hidden_layers):
-        weights = _packed(tensors, number, buffer, groups) if plan.packed else _dense(tensors, number, plan)
+        if plan.packed:
+            weights = _packed(tensors, number, buffer, groups)
+        else:
+            weights = _dense(tensors, number, plan) if kept else partial(_read, tensors, number, plan)
         layer = Layer(weights, partial(adapter.pair, number), shape, compile_layers=plan.compiled)
         layers.append(sharing.share_layer(layer, mesh) if mesh else layer)
         told(f"layer {number + 1} of {config.num_hidden_layers}")
@@ -158,6 +172,11 @@ def _packed(
     """The weights of a layer in 4 bits."""
     parts = [tensors.quantised(name) for group in GROUPS for name in names_of(number, group)]
     return FourBit(parts, _norms(tensors, number), buffer, groups)
+
+
+def _read(tensors: Tensors, number: int, plan: Plan) -> Frozen:
+    """The dense weights of a layer, read now."""
+    return _dense(tensors, number, plan)()
 
 
 def _dense(tensors: Tensors, number: int, plan: Plan) -> Callable[[], Frozen]:

@@ -1,5 +1,6 @@
 """A fitted adapter in, a model folder out: everything needed to generate, and what is known of its making."""
 
+import hashlib
 import json
 import platform
 import shutil
@@ -50,6 +51,7 @@ def write_folder(folder: Path, adapter: Adapter, facts: ModelFacts) -> None:
                 shutil.copyfile(facts.base.path / name, folder / name)
         facts.prompt.save(folder)
         base = {"name": facts.settings.base, "digest": facts.base.digest, "weights": facts.base.weights_digest}
+        base["adapter"] = hashlib.sha256(adapter.content).hexdigest()
         _write_json(folder / "base.json", base)
         _write_json(folder / "training.json", _training(facts))
         draw_losses(facts.progress.history, folder / "loss.png")
@@ -57,6 +59,8 @@ def write_folder(folder: Path, adapter: Adapter, facts: ModelFacts) -> None:
         if facts.split.test:
             rows = ({"text": e.text, "topic": e.references[0]} for e in facts.split.test)
             _write_lines(folder / "test.jsonl", rows)
+        else:  # that of an earlier model would hold what this one learned from
+            (folder / "test.jsonl").unlink(missing_ok=True)
         adapter.save(folder, facts.settings.base)
     except OSError as error:
         raise UserError(
@@ -116,10 +120,9 @@ def _card(facts: ModelFacts) -> str:
     scores = "No validation examples: nothing was measured."
     if progress.best_step:
         scores = f"Validation loss on topic tokens: {progress.best_loss:.4f} (step {progress.best_step})."
-        shown = [row["rouge1"] for row in progress.history if "rouge1" in row]
-        if shown:
-            count = len(progress.shown)
-            scores += f" ROUGE-1 of {count} validation topics at the last evaluation: {100 * shown[-1]:.1f}."
+        best = [row["rouge1"] for row in progress.history if row["step"] == progress.best_step and "rouge1" in row]
+        if best:
+            scores += f" ROUGE-1 of {len(progress.shown)} validation topics there: {100 * best[-1]:.1f}."
     name = Path(settings.output_dir).name
     means = "" if settings.backend == "topicgen" else " with Unsloth and TRL"
     return f"""---

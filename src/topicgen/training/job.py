@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,18 @@ from topicgen.locks import exclusive
 from topicgen.models import WeightsFolder, find_base, find_model
 from topicgen.reader import Problems
 from topicgen.runs.fingerprint import Fingerprint
+from topicgen.staging import locked, staged
 from topicgen.training import distributed, memory, unsloth
+from topicgen.training.agreement import require_agreement
 from topicgen.training.base import load_base
 from topicgen.training.display import Display
 from topicgen.training.examples import ExampleSplit, read_examples
 from topicgen.training.folder import ModelFacts, write_folder
 from topicgen.training.identity import identity_of
-from topicgen.training.llama import PackedLlama
 from topicgen.training.loop import Data, Trainer
 from topicgen.training.lora import WEIGHTS
-from topicgen.training.merging import write_merged
-from topicgen.training.packing import Pack, pack
+from topicgen.training.merging import stored_type, write_merged
+from topicgen.training.packing import Pack, fixed_sizes, pack, require_room
 from topicgen.training.prompts import prompt_of
 from topicgen.training.rows import TokenRows, encode_examples, preview
 from topicgen.training.schedule import Schedule
@@ -50,7 +51,6 @@ WITHOUT_EFFECT = [
 """Settings that may differ between the start of a run and its continuation."""
 
 MERGE_SAMPLE = 4  # examples
-MERGE_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05}  # relative error of the logits
 
 
 @dataclass
@@ -106,12 +106,12 @@ class TrainJob:
             problems.close()
             for line in problems.summary() if first else ():
                 self.warn(line)
-        base = find_base(settings.base)
+        base = find_base(settings.base, weights=not self.preview)
         base.require_llama("training")
         prompt = prompt_of(base)
         longest = min(settings.max_length, base.context_tokens)
         train = encode_examples(split.train, prompt, base.tokenizer, longest)
-        validation = encode_examples(split.validation, prompt, base.tokenizer, longest) if split.validation else None
+        validation = encode_examples(split.validation, prompt, base.tokenizer, longest, needed=False)
         self._tell(split, train, validation, say)
         if self.preview:
             sys.stdout.write(preview(train, base.tokenizer, self.preview, sys.stdout.isatty()))
@@ -121,13 +121,14 @@ class TrainJob:
             held.enter_context(exclusive(folder.resolve() / ".lock", str(folder)))
         plan = unsloth.plan(base.config, settings) if place else memory.plan(base.config, settings, device, group)
         say(plan.reason)
+        if not place:
+            require_room([len(row.ids) for row in train.rows + validation.rows], len(train.prefix), plan.pack_tokens)
         identity = self._identity(base, split, plan)
         # Unsloth works in another folder, from which a relative path would lead elsewhere.
         seen = folder.resolve() if place else folder
         tracker = open_tracker(settings, seen, asdict(settings), self.say) if first else None
-        rows = validation.rows if validation else []
         stop = train.rows[0].ids[-1]  # ends every row
-        data = Data(train.prefix, train.rows, rows, base.tokenizer, stop)
+        data = Data(train.prefix, train.rows, validation.rows, base.tokenizer, stop)
         display = Display(say, visible=first and not self.quiet and sys.stderr.isatty(), device=device)
 
         def report(row: Mapping[str, Any]) -> None:
@@ -160,30 +161,29 @@ class TrainJob:
             write_folder(folder, adapter, facts)
             say(f"model written to {folder}; try: topicgen generate --model {folder} FILE")
             if self.merge:
-                stored = torch.float32 if device.type == "cpu" else torch.bfloat16
-                write_merged(self.merge, find_model(str(folder)), stored)
-                sample = pack(train.prefix, train.rows[:MERGE_SAMPLE], trainer.fill)
-                self._check_merged(self.merge, model, sample, plan, device)
+                del model, trainer, adapter  # their memory is needed
+                rows = train.rows[:MERGE_SAMPLE]
+                sample = pack(train.prefix, rows, fixed_sizes(len(train.prefix), [rows], sys.maxsize))
+                self._merge(folder, self.merge, sample, device)
                 say(f"merged weights written to {self.merge}")
         return problems
 
-    def _tell(
-        self, split: ExampleSplit, train: TokenRows, validation: TokenRows | None, say: Callable[[str], None]
-    ) -> None:
-        held = len(validation.rows) if validation else 0
-        say(f"{len(train.rows)} examples for training, {held} for validation, {len(split.test)} for test")
-        cut = train.cut + (validation.cut if validation else 0)
-        left = train.left_out + (validation.left_out if validation else 0)
-        reasons = {**split.left_out, "with a topic too long": left}
+    def _tell(self, split: ExampleSplit, train: TokenRows, validation: TokenRows, say: Callable[[str], None]) -> None:
+        say(
+            f"{len(train.rows)} examples for training, {len(validation.rows)} for validation,"
+            f" {len(split.test)} for test"
+        )
+        reasons = {**split.left_out, "with a topic too long": train.left_out + validation.left_out}
         if told := [f"{count} {reason}" for reason, count in reasons.items() if count]:
             say(f"left out: {', '.join(told)}")
-        if cut:
+        if cut := train.cut + validation.cut:
             say(f"{cut} texts were longer than max_length and lost their end")
 
     def _claim(self, folder: Path) -> None:
         """Fails before the model loads when a folder cannot be written, holds a finished model, or is not there."""
         if (folder / WEIGHTS).exists() and not self.force:
-            raise UserError(f"{folder}: holds a finished model; use --force, or another --output-dir")
+            more = f"; `topicgen export {folder} --to merged` merges it" if self.merge else ""
+            raise UserError(f"{folder}: holds a finished model; use --force, or another --output-dir{more}")
         resume = self.settings.resume
         if resume not in ("auto", "never") and not Path(resume).is_dir():
             raise UserError(f"{resume}: no such folder; --resume takes auto, never or a checkpoint folder")
@@ -193,18 +193,13 @@ class TrainJob:
             if self.merge.resolve() == folder.resolve() or any(self.merge.iterdir()):
                 raise UserError(f"{self.merge}: is not empty; merged weights need a folder of their own")
 
-    def _check_merged(
-        self, folder: Path, model: PackedLlama, sample: Pack, plan: memory.Plan, device: torch.device
-    ) -> None:
-        """Raises UserError when the merged weights do not compute what adapter and base compute."""
-        dense = replace(plan, precision="float32" if device.type == "cpu" else "bf16", packed=False)
-        dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-        merged = load_base(find_base(str(folder)), self.settings, dense, device, dtype)
-        with torch.no_grad():
-            ours, theirs = (m.eval().logits(sample.to(device)).float() for m in (model, merged))
-        error = ((ours - theirs).norm() / ours.norm()).item()
-        if not error < MERGE_TOLERANCE[dtype]:
-            raise UserError(f"{folder}: merged weights differ from adapter and base by {error:.1e}; do not use them")
+    def _merge(self, folder: Path, target: Path, sample: Pack, device: torch.device) -> None:
+        """Writes merged weights, which appear once they were compared with adapter and base, or not at all."""
+        model = find_model(str(folder))
+        with locked(target) as place, staged(place, ()) as (staging, commit):
+            write_merged(staging, model, stored_type(model))
+            require_agreement(model, staging, self.settings, sample, device)
+            commit()
 
     def _identity(self, base: WeightsFolder, split: ExampleSplit, plan: memory.Plan) -> Fingerprint:
         """What must be the same for a checkpoint to be continued."""

@@ -130,14 +130,14 @@ class Trainer:
         return bool(patience and self.progress.worse >= patience)
 
     def _fixed_sizes(self) -> Fill:
-        """Sizes of packs for the steps of the run, which are much alike, and for the longest validation text.
+        """Sizes of packs for the steps of the run, which are much alike, and for the longest texts of all.
 
         They go by what every process computes: all write topics together, as many as fit into a pack.
         """
         first = range(min(self.schedule.steps_per_epoch, TYPICAL_STEPS))
         steps = [self._share(step, rank) for step in first for rank in range(self.group.size)]
-        longest = sorted(self.data.validation, key=lambda row: len(row.ids))[-1:]
-        own = [step for step in (*steps, longest) if step]
+        longest = [sorted(rows, key=lambda row: len(row.ids))[-1:] for rows in (self.data.train, self.data.validation)]
+        own = [step for step in (*steps, *longest) if step]
         return fixed_sizes(len(self.data.prefix), own, self.plan.pack_tokens)
 
     def _share(self, step: int, rank: int) -> list[TokenRow]:
@@ -259,10 +259,11 @@ class Trainer:
             if self.group.rank == 0:
                 prune(self.folder, 0, ())  # or an older run's later steps would be taken for this run's
             return
-        state = newest_checkpoint(self.folder, self.say) if resume == "auto" else load_checkpoint(Path(resume))
+        place = self.folder if resume == "auto" else Path(resume)
+        state = newest_checkpoint(place, self.say) if resume == "auto" else load_checkpoint(place)
         if state is None:
             return
-        require_same(self.folder, state.values.get("identity"), self.identity)
+        require_same(place, state.values.get("identity"), self.identity)
         self.model.adapter.load(_part(state.tensors, ADAPTER))
         self.best = _part(state.tensors, BEST)
         restore_optimizer(self.optimizer, state.tensors, state.values["optimizer"])

@@ -98,6 +98,12 @@ class Adapter(torch.nn.Module):
             for name, parameter in self.named().items():
                 parameter.copy_(tensors[name])
 
+    @property
+    def content(self) -> bytes:
+        """What adapter_model.safetensors holds."""
+        tensors = {name: p.detach().cpu().contiguous() for name, p in self.named().items()}
+        return save(tensors, metadata={"format": "pt"})
+
     def save(self, folder: Path, base: str) -> None:
         """Writes adapter_config.json, then adapter_model.safetensors, which appears whole or not at all.
 
@@ -120,9 +126,8 @@ class Adapter(torch.nn.Module):
         (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         for left in folder.glob(f".{WEIGHTS}.*.part"):  # of a run that was killed while it wrote
             left.unlink()
-        tensors = {name: p.detach().cpu().contiguous() for name, p in self.named().items()}
         # Not the library's save_file: it lets nobody else read the file, and a full disk is no OSError there.
-        replace_whole(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+        replace_whole(folder / WEIGHTS, self.content)
 
 
 def low_rank(

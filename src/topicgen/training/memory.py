@@ -16,7 +16,7 @@ RESERVE = 1.5 * GB  # kernels, work space of matrix products, fragments
 PACK_TOKENS = (8192, 6144, 4096, 3072, 2048)
 # Time of a token, as measured (docs/benchmarks.md): with packs of 2,048 tokens 1.35 (H200) and 1.47 times (H100) that
 # with 8,192; with all layers computed again 1.46 times that with none.
-PACK_COST, AGAIN_COST = 1300, 0.45  # tokens, share
+PACK_COST, AGAIN_COST = 1500, 0.45  # tokens, share
 
 
 @dataclass(frozen=True, slots=True)

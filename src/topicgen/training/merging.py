@@ -49,6 +49,15 @@ class MergedWeights:
         return weight
 
 
+def stored_type(model: ModelFolder) -> torch.dtype:
+    """The type that merged weights are stored in: as in the files, but float16 for an adapter on bfloat16.
+
+    An adapter changes a weight by less than the last digit of bfloat16; float16 has three binary digits more.
+    """
+    stored = MergedWeights(model).stored
+    return torch.float16 if model.adapter and stored == torch.bfloat16 else stored
+
+
 def _changes(adapter: Adapter, names: tuple[str, str]) -> list[torch.Tensor]:
     try:
         with safe_open(str(adapter.weights), framework="pt") as file:

@@ -70,18 +70,24 @@ def plan(lengths: Sequence[int], prefix: int, capacity: int) -> list[list[int]]:
     Raises:
         UserError: When one row and the prefix do not fit.
     """
+    require_room(lengths, prefix, capacity)
     room = capacity - prefix
-    if lengths and max(lengths) > room:
-        raise UserError(
-            f"an example of {max(lengths) + prefix} tokens does not fit into packs of {capacity}; raise pack_tokens or"
-            " lower max_length"
-        )
     count = max(1, -(-sum(lengths) // room)) if lengths else 0
     while True:
         groups = balanced(lengths, count)
         if all(sum(lengths[i] for i in group) <= room for group in groups):
             return groups
         count += 1
+
+
+def require_room(lengths: Sequence[int], prefix: int, capacity: int) -> None:
+    """Raises UserError when a row of one of these lengths and the prefix do not fit into a pack."""
+    longest = max(lengths, default=0) + prefix
+    if longest > capacity:
+        raise UserError(
+            f"an example of {longest} tokens does not fit into packs of {capacity}; raise pack_tokens or lower"
+            " max_length"
+        )
 
 
 def balanced(lengths: Sequence[int], count: int) -> list[list[int]]:

@@ -45,13 +45,16 @@ class TokenRows:
     left_out: int = 0
 
 
-def encode_examples(examples: Sequence[Example], prompt: Prompt, tokenizer: Tokenizer, max_length: int) -> TokenRows:
+def encode_examples(
+    examples: Sequence[Example], prompt: Prompt, tokenizer: Tokenizer, max_length: int, *, needed: bool = True
+) -> TokenRows:
     """One row for each example, of at most ``max_length`` tokens with the prefix; only texts are cut, topics never.
 
     The topic is the example's first reference. Special tokens in texts and topics are plain text.
 
     Raises:
-        UserError: When the tokenizer lacks the prompt's stop token, or ``max_length`` has no room for prompt and topic.
+        UserError: When the tokenizer lacks the prompt's stop token, or ``max_length`` has no room for the prompt or,
+            where rows are ``needed``, for any topic.
     """
     stop = tokenizer.token_to_id(prompt.stop)
     if stop is None:
@@ -73,7 +76,7 @@ def encode_examples(examples: Sequence[Example], prompt: Prompt, tokenizer: Toke
         cut += truncated or len(document) > room
         head = (*document[:room], *suffix)
         rows.append(TokenRow(tuple(shared[number] for number in (*head, *topic, stop)), len(head)))
-    if examples and not rows:
+    if needed and examples and not rows:
         raise UserError(f"max_length is too low: with {max_length} tokens no topic leaves room for its text")
     return TokenRows(prefix, rows, cut, len(examples) - len(rows))
 
