@@ -6,6 +6,7 @@ decides, so that copies of a text never stand on both sides.
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections import Counter
@@ -91,6 +92,7 @@ def read_examples(
     paths = [name for name in inputs if name not in hub_ids]
     tables = file_tables(paths, reading, problems, notify) if paths or not hub_ids else []
     for name in hub_ids:
+        notify(f"{name}: from the hub")
         tables += dataset_tables(name, load_hub_dataset(name), reading, notify)
     return divide(tables, settings, problems, notify)
 
@@ -139,6 +141,9 @@ def _is_hub_id(name: str) -> bool:
 def load_hub_dataset(name: str) -> Mapping[str, Any]:
     """The splits of a data set on the hub, downloaded once; raises UserError when that fails."""
     datasets = require("datasets", "train")
+    log = logging.getLogger("huggingface_hub")  # its own words of each attempt are raw errors
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         splits: Mapping[str, Any] = datasets.load_dataset(name)
     except Exception as error:  # noqa: BLE001 - network, permission and format errors of several libraries
@@ -146,6 +151,8 @@ def load_hub_dataset(name: str) -> Mapping[str, Any]:
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
             reason += "; HF_HUB_OFFLINE is set"
         raise UserError(f"data set {name!r} is no file or folder here and cannot be downloaded: {reason}") from None
+    finally:
+        log.setLevel(level)
     return splits
 
 
