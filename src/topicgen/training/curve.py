@@ -64,9 +64,8 @@ def _smoothed(points: Sequence[Point]) -> list[Point]:
 
 
 def _mark(axes: Any, step: float, loss: float) -> None:
-    axes.plot(
-        step, loss, "o", markersize=11, fillstyle="none", color=VALIDATION, label=f"best: {loss:.3f}, step {step:g}"
-    )
+    told = f"best: {loss:.3f}, step {step:g}"
+    axes.plot(step, loss, "o", markersize=11, fillstyle="none", color=VALIDATION, clip_on=False, label=told)
 
 
 def _dress(axes: Any, training: Sequence[Point], lines: Sequence[Point]) -> None:
