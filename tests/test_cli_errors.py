@@ -36,6 +36,7 @@ def place(command: Command) -> Command:
     (folder / "loop.txt").symlink_to("loop.txt")
     (folder / "dangling.txt").symlink_to("absent.txt")
     (folder / "model").mkdir()
+    (folder / "hard.txt").hardlink_to(folder / "a.txt")
     return command
 
 
@@ -78,6 +79,10 @@ NO_MODEL_NEEDED: list[Any] = [
     ("a.txt -o /proc/topics.parquet", FAILURE, "/proc/topics.parquet: cannot be written"),
     ("a.txt --format parquet", USAGE, "Parquet needs a file"),
     ("a.txt -o out.jsonl --format table", USAGE, "a table is for the terminal"),
+    ("a.csv --quarantine a.csv", USAGE, "a.csv: is also an input; choose another --quarantine"),
+    ("a.txt -o out.jsonl --quarantine out.jsonl", USAGE, "out.jsonl: is also the output"),
+    ("a.txt --quarantine b.txt", USAGE, "b.txt: exists already and is no quarantine file"),
+    ("a.txt -o hard.txt --format jsonl --force", USAGE, "hard.txt: is also an input"),
 ]
 
 OF_THE_MODEL: list[tuple[str, int, str]] = [
@@ -184,3 +189,19 @@ socket.socket = Refused
     assert (result.code, result.err, len(result.rows)) == (0, "", 1)
     probe = place.run("generate", "a.txt", wrapper=f"{refuse}\nsocket.create_connection(('127.0.0.1', 9))")
     assert "a socket was opened" in probe.err
+
+
+def test_a_run_goes_on_when_nobody_reads_its_notices(place: Command) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = place.start("generate", "a.csv", "-o", "out.jsonl", stderr=writer)
+    os.close(writer)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert len(place.rows("out.jsonl")) == 1
+
+
+def test_an_output_may_have_a_name_that_is_no_utf_8(place: Command) -> None:
+    result = place.here("generate", "a.csv", "-o", os.fsdecode(b"out\xe9.jsonl"), "-q")
+    assert result.code == 0
+    assert (place.folder / os.fsdecode(b"out\xe9.jsonl")).stat().st_size

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from commands import Command
+from commands import PATIENCE, Command
 from reading import jsonl, parquet
 
 BEES, CATS = "Bees make honey from nectar.", "Cats sleep for most of the day."
@@ -196,3 +196,15 @@ def test_fault_16_missing_column_is_refused_with_the_columns(command: Command) -
     command.write("a.csv", f"id,body\n1,{BEES}\n")
     result = command.here("generate", "a.csv", "--text-column", "text")
     assert (result.code, result.complaint) == (1, "topicgen: a.csv: no column 'text'; its columns are id, body")
+
+
+def test_a_folder_is_read_without_what_runs_wrote_beside_it(command: Command) -> None:
+    """Neither bad rows of an earlier run nor standard output, which is sent into the folder."""
+    command.write("a.csv", f"id,text\n1,{BEES}\n2\n")
+    for name in ("one.jsonl", "two.jsonl"):
+        with (command.folder / name).open("wb") as out:
+            process = command.start("generate", ".", "--with-text", "-q", stdout=out)
+            assert process.wait(timeout=PATIENCE) == 3
+        assert len(command.rows(name)) == 1
+        (command.folder / name).unlink()
+    assert (command.folder / "quarantine.jsonl").exists()

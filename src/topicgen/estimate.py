@@ -130,7 +130,11 @@ def _sample(source: Source, reader: ReaderSettings, size: int) -> tuple[list[Doc
         return documents, len(documents), True
     with source.path.open("rb") as file:
         beginning = Source(source.name, None, source.format, source.gzipped)
-        documents = list(read_sources([beginning], reader, Problems(), stdin=io.BytesIO(file.read(size))))
+        read = file.read(size)
+        whole = read[: read.rfind(b"\n") + 1] or read  # no character is cut in two
+        documents = list(
+            read_sources([beginning], reader, Problems(), stdin=io.BytesIO(read if source.gzipped else whole))
+        )
     if source.format == "text" and reader.unit == "file":
         return documents, 1, True
     return documents, len(documents) * there / size, False

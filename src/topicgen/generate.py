@@ -204,7 +204,7 @@ class TopicGenerator:
         found = [self._ranked(passage.text, completions[passage.prompt.ids], settings) for passage in answered]
         merged = merge_topics(answered, found) if answered and len(passages) > 1 else []
         if len(answered) < len(passages):
-            status = "truncated" if answered else "failed"
+            status = "failed"  # though others were answered: the next time all may be
         kept = [RankedTopic(topic.topic, topic.score) for topic in merged] if merged else [r for f in found for r in f]
         return Topic(
             id=document.id,

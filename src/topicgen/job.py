@@ -16,8 +16,9 @@ from topicgen.engines.choice import choose_engine, describe_choice, is_large
 from topicgen.errors import EXIT_INCOMPLETE, EXIT_OK, TerminatedError, UsageError
 from topicgen.generate import TopicGenerator, window_ends
 from topicgen.models import ModelFolder, find_model, find_served
-from topicgen.outputs import output_path, refuse_input_as_output
+from topicgen.outputs import output_path, refuse_input_as_output, same_file
 from topicgen.progress import ProgressBar
+from topicgen.quarantine import is_quarantine
 from topicgen.reader import Problems, check_inputs, read_documents
 from topicgen.records import Document
 from topicgen.runs.fingerprint import Fingerprint, fingerprint, model_identity, topic_scope
@@ -72,6 +73,7 @@ class GenerateJob:
         )
         settings = self._writer_settings(self._format())
         refuse_input_as_output(self.output, self.inputs)
+        self._check_quarantine()
         if self.output and "-" not in self.inputs and output_path(self.output)[1]:
             return self._write_run(self.output, documents, problems, settings)
         with alone(self.output, settings, force=self.force) as forget:
@@ -170,6 +172,10 @@ class GenerateJob:
     def _load(self, model: ModelFolder, stack: ExitStack) -> tuple[TopicGenerator, TopicCache | None]:
         """Loads the model, and opens the cache of its topics until the stack is left."""
         generator = TopicGenerator.load(model, **self.load_options)
+        if self.generation.topics > 1 and generator.engine.name == "openai":
+            from topicgen.engines.openai import ONE_TOPIC
+
+            raise UsageError(ONE_TOPIC)  # before an output is given up
         if self.verbose:
             self.say(f"model {generator.model.name}, engine {generator.engine.name}, {self.load_options}")
         if self.load_options["engine"] == "auto" and (self.verbose or is_large(model)):
@@ -185,7 +191,17 @@ class GenerateJob:
         return model_identity(model.digest, name, self.load_options["precision"])
 
     def _outputs(self) -> list[Path]:
-        return [Path(self.output), self._quarantine_path()] if self.output else []
+        rows = [Path(self.output)] if self.output else []
+        return [*rows, self._quarantine_path()] if self.output or self.quarantine else []
+
+    def _check_quarantine(self) -> None:
+        """Raises UsageError when the quarantine file is something else."""
+        path = str(self._quarantine_path())
+        refuse_input_as_output(path, self.inputs, "--quarantine")
+        if self.output and same_file(path, self.output):
+            raise UsageError(f"{path}: is also the output; choose another --quarantine")
+        if not is_quarantine(Path(path)):
+            raise UsageError(f"{path}: exists already and is no quarantine file; choose another --quarantine")
 
     def _find_model(self) -> ModelFolder:
         return find_served(self.model) if self.load_options["engine"] == "openai" else find_model(self.model)

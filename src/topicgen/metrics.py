@@ -7,9 +7,10 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from topicgen.extras import require
+from topicgen.words import WORD
 
 _WORD = re.compile(r"[a-z0-9]+")
-_ANY_WORD = re.compile(r"\w+")
+_ANY_WORD = re.compile(WORD)
 _ARTICLES = frozenset({"a", "an", "the"})
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 

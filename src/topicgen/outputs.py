@@ -210,12 +210,19 @@ def _sibling(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
 
 
-def refuse_input_as_output(path: str | None, inputs: Sequence[str]) -> None:
-    """Raises UsageError when the output is one of the inputs, under any name."""
+def refuse_input_as_output(path: str | None, inputs: Sequence[str], name: str = "output") -> None:
+    """Raises UsageError when a file to write is one of the inputs, under any name."""
     if path is None:
         return
-    output = Path(path)
     for given in inputs:
-        with suppress(OSError, ValueError, RuntimeError):
-            if given != "-" and Path(given).resolve() == output.resolve():
-                raise UsageError(f"{path}: is also an input; choose another output")
+        if given != "-" and same_file(path, given):
+            raise UsageError(f"{path}: is also an input; choose another {name}")
+
+
+def same_file(one: str, other: str) -> bool:
+    """Whether two names lead to one file, by links of any kind too."""
+    with suppress(OSError, ValueError, RuntimeError):
+        if Path(one).resolve() == Path(other).resolve():
+            return True
+        return Path(one).samefile(other)
+    return False

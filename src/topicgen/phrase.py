@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
+from topicgen.words import WORD
+
 _MARKER = re.compile(r"^\s*(#+\s*)?(response|topic|title|answer)\s*:\s*", re.IGNORECASE)
 _BULLET = re.compile(r"^\s*(?:[-*•–—#]+|\d{1,2}[.)])\s+")
 _QUOTES = "\"'`“”‘’«»„"
@@ -11,7 +13,6 @@ _TRAILING = " \t.,;:!?…-–—/|"
 _CONNECTING = "a an and as at based between by for from in into of on or over the to under using via with without"
 _LOOSE_END = re.compile(rf"\s+({_CONNECTING.replace(' ', '|')})$", re.IGNORECASE)
 _JOINTS = frozenset([*_CONNECTING.split(), "vs", "versus"])
-_WORD = r"\w+"
 _POSSESSIVE = re.compile(r"['’]s?$")
 _JOINERS = "\u200d\u200c"
 _HALF = "\ufffd"  # what a character becomes whose bytes were cut
@@ -92,8 +93,8 @@ class _Said:
         self._words = ""
 
     def __contains__(self, words: Sequence[str]) -> bool:
-        self._words = self._words or f" {' '.join(re.findall(_WORD, self._document.casefold()))} "
-        return f" {' '.join(re.findall(_WORD, ' '.join(words)))} " in self._words
+        self._words = self._words or f" {' '.join(re.findall(WORD, self._document.casefold()))} "
+        return f" {' '.join(re.findall(WORD, ' '.join(words)))} " in self._words
 
 
 def unstuck(topic: str, document: str) -> str:
@@ -133,7 +134,7 @@ def folded(text: str) -> str:
 
 def _content(topic: str) -> list[str]:
     """Words of three letters and more that do not only connect others."""
-    return [w for w in re.findall(_WORD, topic.casefold()) if len(w) > 2 and w not in _JOINTS]
+    return [w for w in re.findall(WORD, topic.casefold()) if len(w) > 2 and w not in _JOINTS]
 
 
 def support(topic: str, document: str) -> float:
@@ -142,13 +143,13 @@ def support(topic: str, document: str) -> float:
     Words of two letters and connecting words do not count. Words are compared by their first five letters, so that an
     ending may differ.
     """
-    stems = {word[:5] for word in re.findall(_WORD, document.casefold())}
+    stems = {word[:5] for word in re.findall(WORD, document.casefold())}
     content = _content(topic)
     return sum(word[:5] in stems for word in content) / len(content) if content else 1.0
 
 
 def _key(topic: str) -> frozenset[str]:
-    return frozenset(re.findall(_WORD, topic.casefold())) or frozenset({topic})
+    return frozenset(re.findall(WORD, topic.casefold())) or frozenset({topic})
 
 
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:

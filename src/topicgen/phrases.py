@@ -8,6 +8,7 @@ from itertools import pairwise
 from types import ModuleType
 
 from topicgen.extras import require
+from topicgen.words import MARKS
 
 LONGEST = 4
 """Words of the longest phrase."""
@@ -33,9 +34,10 @@ STOP_WORDS = frozenset(
     """.split()  # noqa: SIM905 - a list of words reads better
 )
 
-_WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
-_LETTERS = re.compile(r"[^\W\d_]{2}")
-_BREAK = re.compile(r"[^\w\s'’-]+|\s[-'’]+\s|\n\s*\n")
+_PART = rf"[^\W_]+(?:[{MARKS}]+[^\W_]*)*"
+_WORD = re.compile(rf"{_PART}(?:[-'’]{_PART})*")
+_LETTERS = re.compile(rf"[^\W\d_](?:[^\W\d_]|[{MARKS}])")
+_BREAK = re.compile(rf"[^\w\s'’{MARKS}-]+|\s[-'’]+\s|\n\s*\n")
 
 
 def is_content(word: str) -> bool:

@@ -79,3 +79,15 @@ class Problems:
             with suppress(OSError):
                 self._file.close()
             self._file = None
+
+
+def is_quarantine(path: Path) -> bool:
+    """Whether a file may be written over as a quarantine file: it is one, or empty, or not there."""
+    try:
+        if not path.is_file():
+            return not path.exists()
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            first = lines.readline(2 * MAX_RAW_CHARACTERS)
+    except OSError:
+        return True  # writing tells
+    return not first or first.startswith('{"source": ')

@@ -1,8 +1,10 @@
 """Inputs as the user names them -> the files to read, in order, each with its format."""
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +23,7 @@ FORMATS: dict[str, Format] = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
 }
+_QUARANTINE = re.compile(r"(^|\.)quarantine(-\d+)?\.jsonl$")  # rows that an earlier run could not read
 KNOWN_SUFFIXES = f"{', '.join(FORMATS)}, each also with .gz"
 
 
@@ -37,8 +40,8 @@ class Source:
 def find_sources(inputs: Sequence[str], settings: ReaderSettings, skip: Collection[Path] = ()) -> list[Source]:
     """Returns the sources behind files, folders and ``-``; raises UserError for what cannot be read.
 
-    A folder stands for its files with a known suffix, at any depth, sorted by path. Hidden files and those in
-    ``skip`` (the outputs of this very run) are left out, and links to folders are not followed.
+    A folder stands for its files with a known suffix, at any depth, sorted by path. Hidden files, quarantine files and
+    the outputs of this very run (``skip``, standard output) are left out, and links to folders are not followed.
     """
     if not inputs:
         raise UsageError("no input: name a file, a folder, or - for standard input")
@@ -83,6 +86,8 @@ def _folder_sources(folder: Path, settings: ReaderSettings, left_out: Collection
         known, gzipped = format_of(path.name)
         if known is None or wanted not in ("auto", known) or _place(path) in left_out:
             continue
+        if _QUARANTINE.search(path.name) or _is_standard_output(path):
+            continue
         _require_regular(path)
         sources.append((path, Source(_shown(path), path, known, gzipped)))
     if not sources:
@@ -90,6 +95,13 @@ def _folder_sources(folder: Path, settings: ReaderSettings, left_out: Collection
         raise UserError(f"{_shown(folder)}: the folder has no file{kind}; known are {KNOWN_SUFFIXES}")
     for _, source in sorted(sources, key=lambda pair: pair[0].parts):
         yield source
+
+
+def _is_standard_output(path: Path) -> bool:
+    """Whether standard output is sent to this file, as by ``topicgen generate . > topics.jsonl``."""
+    with suppress(OSError, ValueError):
+        return os.path.samestat(path.stat(), os.fstat(1))
+    return False
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:

@@ -1,5 +1,6 @@
 """Topics -> a table for people on a terminal, printed in blocks as the topics come."""
 
+import os
 import re
 import sys
 import unicodedata
@@ -23,9 +24,12 @@ _REORDERING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def say(message: str) -> None:
-    """One line to people, on standard error."""
-    sys.stderr.write(f"topicgen: {message}\n")
-    sys.stderr.flush()
+    """One line to people, on standard error; that nobody reads it is no reason to stop."""
+    try:
+        sys.stderr.write(f"topicgen: {message}\n")
+        sys.stderr.flush()
+    except OSError:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
 
 
 def harmless(text: str) -> str:

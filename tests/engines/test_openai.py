@@ -185,3 +185,13 @@ def test_served_model_needs_a_name_and_has_an_identity() -> None:
     assert find_served("a").digest != find_served("b").digest
     with pytest.raises(UserError, match="--model NAME"):
         find_served("")
+
+
+def test_document_with_a_passage_that_is_not_answered_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reply(prompt: str) -> Reply:
+        return (400, {"error": {"message": "no"}}) if "Trains" in prompt else chat_completion("Honey bees")
+
+    with serving(monkeypatch, reply):
+        generator = TopicGenerator.load("llama3:8b", engine="openai")
+        [topic] = generator.generate(["Bees make honey.\n\n" * 1500 + "Trains run at night.\n\n" * 1500])
+    assert (topic.topic, topic.status) == ("Honey bees", "failed")  # so that no cache keeps it

@@ -103,13 +103,15 @@ def test_without_references_only_what_needs_none_is_measured(command: Command) -
         (["labelled.jsonl", "--baselines", "--samples", "1"], 2, "samples must be between"),
         (["labelled.jsonl", "--model", "no-such-model"], 1, "no-such-model"),
         (["labelled.jsonl", "--system-column", "old", "--predictions", "old.jsonl"], 2, "two systems are called 'old'"),
+        (["labelled.jsonl", "--predictions", "constant.jsonl", "--baselines"], 2, "two systems are called 'constant'"),
         (["labelled.jsonl", "--system-column", "old", "--embedder", "no/such"], 1, ""),
         (["labelled.jsonl", "--system-column", "old", "--ask", "2"], 2, "exactly two systems"),
         (["--answers", "answers.json"], 1, "key.json"),
     ],
 )
 def test_wrong_usage_is_one_line(command: Command, labelled: str, arguments: list[str], code: int, told: str) -> None:
-    command.write("old.jsonl", lines(ROWS))
+    for name in ("old.jsonl", "constant.jsonl"):
+        command.write(name, lines(ROWS))
     done = command.here("evaluate", *arguments)
     assert done.code == code, done.err
     assert told in done.err.splitlines()[-1]

@@ -20,6 +20,8 @@ EXAMPLES = [
 GOOD = System("good", "predictions", ["Solar cells", "Glacier melt", "Bees"])
 BAD = System("bad", "predictions", ["Oak", "", "Bees <script>alert(1)</script>"], failed=1)
 PARTIAL = System("title", "baseline", ["Solar cells", "", ""], references=[("Solar cells",), (), ()])
+ONE: list[tuple[str, ...]] = [("Solar cells",), (), ()]
+OTHER: list[tuple[str, ...]] = [(), ("Glacier melt",), ()]
 SETTINGS = EvaluationSettings(samples=200)
 
 
@@ -85,3 +87,16 @@ def test_an_interval_that_holds_zero_is_said_in_words() -> None:
     assert difference_lines(summary, "rouge1") == [
         "good - twin: +0.0 ROUGE-1 [+0.0, +0.0], too few documents to tell, 3 documents; no difference shown"
     ]
+
+
+def test_what_no_document_can_tell_is_left_out() -> None:
+    """Annotators who shared the work have no document in common; a reference may have no words."""
+    halves = [System(n, "predictions", ["Solar cells"] * 3, references=r) for n, r in (("a", ONE), ("b", OTHER))]
+    summary = compare(halves, EXAMPLES, data="x", settings=SETTINGS).summary
+    assert summary["paired"] == []
+    signs = [Example(e.id, e.text, ("\U0001f389",)) for e in EXAMPLES]
+    summary = compare([GOOD, BAD], signs, data="x", settings=SETTINGS).summary
+    assert "wer" not in summary["systems"][0]["scores"]
+    json.dumps(summary, allow_nan=False)
+    none = System("none", "references", ["", "", ""], references=[(), (), ()])
+    json.dumps(compare([GOOD, none], EXAMPLES, data="x", settings=SETTINGS).summary, allow_nan=False)

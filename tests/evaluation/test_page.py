@@ -157,9 +157,9 @@ def test_scores_read_in_their_unit(unit: str, reading: str) -> None:
     assert source(scored({"mini": 0.48}, higher=True, unit=unit)).row(0, "mini")[1] == reading
 
 
-def pair(low: float, high: float, *, higher: bool | None) -> list[str]:
+def pair(low: float, high: float, *, higher: bool | None, p: float | None = 0.0004) -> list[str]:
     data = scored({"mini": 0.5, "first words": 0.4}, higher=higher)
-    ends = {"low": low, "high": high, "difference": (low + high) / 2, "p": 0.0004, "documents": 1234}
+    ends = {"low": low, "high": high, "difference": (low + high) / 2, "p": p, "documents": 1234}
     data.evaluation["paired"] = [{"a": "mini", "b": "first words", "metric": "m", **ends}]
     return source(data).row(1, "mini")
 
@@ -174,6 +174,10 @@ def test_interval_beside_zero_names_who_is_ahead() -> None:
     assert pair(-0.03, -0.01, higher=True)[-1] == "first words is better"
     assert pair(0.01, 0.03, higher=False)[-1] == "first words is better"
     assert pair(-0.03, -0.01, higher=None)[-1] == "first words is higher"
+
+
+def test_too_few_documents_name_nobody() -> None:
+    assert pair(0.01, 0.03, higher=True, p=None)[-1] == "too few documents to tell"
 
 
 def test_side_tables_have_readable_columns_and_all_systems() -> None:

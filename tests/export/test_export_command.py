@@ -85,10 +85,16 @@ def test_an_export_that_writes_other_topics_is_not_kept(command: Command) -> Non
 def test_an_earlier_export_is_replaced_only_by_force(command: Command, tiny: Path) -> None:
     call = ("export", str(tiny), "--to", "merged", "-o", "out", "-q")
     assert command.here(*call).code == 0
-    (command.folder / "out/stale.safetensors").write_bytes(b"")
+    out = command.folder / "out"
+    (out / "stale.safetensors").write_bytes(b"")
+    (out / "mine.gguf").write_bytes(b"made of it by another program")
+    record = json.loads((out / "export.json").read_text())
+    record["files"].append("stale.safetensors")  # as of an export in more shards
+    (out / "export.json").write_text(json.dumps(record))
     assert "holds an export already; use --force" in command.here(*call).complaint
     assert command.here(*call, "--force").code == 0
-    assert "stale.safetensors" not in names(command.folder / "out")
+    assert "stale.safetensors" not in names(out)
+    assert (out / "mine.gguf").read_bytes() == b"made of it by another program"
 
 
 def test_a_folder_that_is_no_export_is_never_replaced(command: Command) -> None:

@@ -72,7 +72,7 @@ def test_fault_48_an_answer_that_nobody_reads_is_given_up(strict: Server) -> Non
         deadline = time.monotonic() + PATIENCE
         while strict.count("topicgen_cancelled_requests_total") == cancelled:
             assert time.monotonic() < deadline
-        while strict.count("topicgen_running_requests") != 1:  # the one that asks
+        while strict.count("topicgen_running_requests"):
             assert time.monotonic() < deadline
 
 
@@ -224,7 +224,7 @@ def test_fault_53_a_full_queue_is_503_with_retry_after_and_empties_when_the_clie
         assert refused.json()["error"]["type"] == "overloaded_error"
     answers_until(strict, 200)
     deadline = time.monotonic() + PATIENCE
-    while strict.count("topicgen_waiting_documents") or strict.count("topicgen_running_requests") > 1:
+    while strict.count("topicgen_waiting_documents") or strict.count("topicgen_running_requests"):
         assert time.monotonic() < deadline, "the places of the client that left are still taken"
     assert strict.count("topicgen_cancelled_requests_total") == cancelled + 1
 

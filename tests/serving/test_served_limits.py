@@ -41,7 +41,7 @@ def refusal(answer: httpx.Response) -> str:
 def becomes_idle(server: Server) -> None:
     """Waits until nothing is left to do, and a request is answered again."""
     deadline = time.monotonic() + PATIENCE
-    while server.count("topicgen_waiting_documents") or server.count("topicgen_running_requests") != 1:
+    while server.count("topicgen_waiting_documents") or server.count("topicgen_running_requests"):
         assert time.monotonic() < deadline, "the places of a request that was given up are still taken"
     while server.topics("Bees.").status_code != 200:
         assert time.monotonic() < deadline, "no request is answered any more"
@@ -50,12 +50,13 @@ def becomes_idle(server: Server) -> None:
 def test_requests_beyond_the_limit_are_503_until_one_is_answered(generator: TopicGenerator) -> None:
     with served("--max-requests", "2", "--body-seconds", "3600") as server, ExitStack() as stack:
         first, _second = held(server, stack), held(server, stack)
-        for refused in (server.client.get("/healthz"), server.topics("Bees.")):
+        for refused in (server.client.get("/readyz"), server.topics("Bees.")):
             assert refusal(refused) == "too many requests at once; try again later"
+        assert server.client.get("/healthz").status_code == 200  # a busy process lives
         first.sendall(BODY)
         assert received(first, until=b"}").startswith(b"HTTP/1.1 200")
         deadline = time.monotonic() + PATIENCE
-        while server.client.get("/healthz").status_code != 200:  # the place is free just after the last byte
+        while server.client.get("/readyz").status_code != 200:  # the place is free just after the last byte
             assert time.monotonic() < deadline
 
 

@@ -27,6 +27,7 @@ def test_documents_with_topics_are_grouped_and_placed(server: Server) -> None:
 def test_topics_are_written_where_they_are_missing(server: Server) -> None:
     texts = ["Bees make honey from nectar.", "Night trains are returning to the continent.", "  "]
     documents = [{"id": str(n), "text": text} for n, text in enumerate(texts)]
+    documents[0]["topic"] = " "  # is no topic either
     rows = server.client.post("/v1/themes", json={"documents": documents}).json()["documents"]
     topics = [row["topic"] for row in server.topics(texts).json()["topics"]]
     assert [row["topic"] for row in rows] == topics

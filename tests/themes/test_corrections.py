@@ -81,3 +81,20 @@ def test_examples_carry_the_corrected_names() -> None:
     assert len(rows) == 75
     assert rows["glaciers-0"]["topic"] == rows["bicycles-1"]["topic"] == "Cycling"
     assert len(list(labelled_examples(registry, corrected=True))) == 21
+
+
+def test_a_document_moves_to_a_theme_that_all_others_left() -> None:
+    registry = three_themes()
+    inside = [row.member.id for row in registry.documents if row.theme == "t3"]
+    for document in inside:
+        move(registry, document, "t1")
+    found = [row.member for row in registry.documents]
+    registry.recentre(registry.space, registry.space.encode([m.topic for m in found], [m.text for m in found]))
+    move(registry, inside[0], "t3")
+    assert home(registry, inside[0]) == "t3"
+
+
+def test_what_a_person_said_of_a_subtheme_corrects_no_theme() -> None:
+    registry = three_themes()
+    rename(registry, "t1.1", "Small ice")
+    assert list(labelled_examples(registry, corrected=True)) == []

@@ -9,6 +9,7 @@ import pytest
 from numbers_space import NumbersSpace, member, members, registry_of, reloaded, three_themes
 
 from topicgen.errors import UserError
+from topicgen.themes.centroids import centroids_of
 from topicgen.themes.registry import Registry
 
 
@@ -126,3 +127,13 @@ def test_a_folder_without_a_registry_is_told(tmp_path: Path) -> None:
 def test_a_space_is_needed_once_and_only_to_encode() -> None:
     registry = three_themes()
     assert isinstance(registry.space, NumbersSpace)
+
+
+def test_documents_without_a_known_word_open_no_threshold_and_are_near_nothing() -> None:
+    vectors = np.zeros((60, 3), np.float32)
+    vectors[:50, 0] = 1
+    made = centroids_of(vectors, ["t1"] * 60)
+    assert made.thresholds[0] > 0.5
+    registry = three_themes()
+    [found] = registry.place(np.zeros((1, registry.centroids.units.shape[1]), np.float32))
+    assert not found.near

@@ -173,6 +173,9 @@ def test_without_texts_nothing_of_them_is_in_the_folder(command: Command) -> Non
 
     made(command, "--no-text")
     assert pq.read_table(command.folder / "themes/documents.parquet")["text"].null_count == 60
+    command.write("later.jsonl", lines(rows(prefix="later-")))  # once without, always without
+    assert command.here("themes", "later.jsonl", "--registry", "themes", *QUICK).code == 0
+    assert pq.read_table(command.folder / "themes/documents.parquet")["text"].null_count == 120
     done = command.here("themes", "export", "themes", "-o", "labelled.jsonl")
     assert "its documents have no texts" in done.complaint
 

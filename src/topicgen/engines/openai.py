@@ -12,6 +12,7 @@ from topicgen.models import ModelFolder, ServedModel
 
 REQUESTS = 16  # at the same time
 WAITING = 16  # prompts of one call for each of them
+ONE_TOPIC = "the openai engine gives one topic for a document; --topics needs ct2, hf or vllm"
 
 
 class OpenAIEngine(Engine):
@@ -61,7 +62,7 @@ class OpenAIEngine(Engine):
             UserError: When the server cannot be reached any more, refuses the key, or has no such model.
         """
         if settings.beams > 1:
-            raise UsageError("the openai engine gives one topic for a document; --topics needs ct2, hf or vllm")
+            raise UsageError(ONE_TOPIC)
         request = ChatRequest(
             max_tokens=settings.max_topic_tokens,
             whole_text=self._whole_text,

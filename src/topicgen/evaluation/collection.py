@@ -8,6 +8,7 @@ import numpy as np
 
 from topicgen.extras import require
 from topicgen.metrics import stems
+from topicgen.words import WORD
 
 _SMALL_WORDS = frozenset(
     {"a", "an", "and", "as", "at", "by", "for", "from", "in", "into", "of", "on", "or", "the", "to"}
@@ -17,7 +18,7 @@ _SMALL_WORDS = frozenset(
 def near_key(topic: str) -> str:
     """What two near-duplicate topics have in common: their stems without small words, in alphabetical order."""
     found = sorted(
-        {stem for word in re.findall(r"\w+", topic.casefold()) for stem in stems(word) or [word]} - _SMALL_WORDS
+        {stem for word in re.findall(WORD, topic.casefold()) for stem in stems(word) or [word]} - _SMALL_WORDS
     )
     return " ".join(found) if found else topic.casefold()
 

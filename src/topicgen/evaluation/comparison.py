@@ -40,7 +40,7 @@ def compare(
 ) -> Comparison:
     """Scores all systems on the same examples; the first is compared with each of the others."""
     settings = settings or EvaluationSettings()
-    found = [_score(system, examples, embedder) for system in systems]
+    found = [_defined(_score(system, examples, embedder)) for system in systems]
     drawn = [_resample(statistics, settings) for statistics in found]
     described = [
         _describe(system, examples, statistics, sums, settings)
@@ -122,8 +122,15 @@ def _score(system: System, examples: Sequence[Example], embedder: Embedder | Non
     }
 
 
+def _defined(statistics: Mapping[str, Statistics]) -> dict[str, Statistics]:
+    """The metrics that have a value: some document counts, and its reference has words."""
+    return {name: one for name, one in statistics.items() if not np.isnan(one.aggregate(one.values.sum(axis=0)))}
+
+
 def _resample(statistics: Mapping[str, Statistics], settings: EvaluationSettings) -> dict[str, Array]:
     """Resampled sums of every metric, all from the same resamples."""
+    if not statistics:
+        return {}
     joined = np.concatenate([one.values for one in statistics.values()], axis=1)
     sums = _draw(joined, settings)
     ends = np.cumsum([one.values.shape[1] for one in statistics.values()])
@@ -146,7 +153,7 @@ def _describe(
     return {
         "name": system.name,
         "kind": system.kind,
-        "documents": int(statistics[next(iter(statistics))].counted.sum()),
+        "documents": int(next(iter(statistics.values())).counted.sum()) if statistics else 0,
         "failed": system.failed,
         "scores": scores,
         "collection": {
@@ -174,6 +181,8 @@ def _differences(
             if not shared.any():
                 continue
             pair = (pair[0][shared], pair[1][shared])
+            if any(np.isnan(one.aggregate(values.sum(axis=0))) for values in pair):
+                continue
             sums = (_draw(pair[0], settings), _draw(pair[1], settings))
         found = difference(pair, one.aggregate, sums, settings.level)
         yield name, {**found.as_dict(), "documents": int(shared.sum())}

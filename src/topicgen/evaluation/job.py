@@ -93,8 +93,7 @@ class EvaluateJob:
         labelled = read_labelled(self.labelled, self.columns, self.problems, self.say, self.reading)
         examples = labelled.examples
         named = [*self.models, *map(_name_of, self.predictions), *labelled.predictions]
-        if repeated := sorted({name for name in named if named.count(name) > 1}):
-            raise UsageError(f"two systems are called {repeated[0]!r}; rename one, or name it once")
+        _require_distinct(named)
         if not named and not self.baselines and len(labelled.reference_columns) < 2:
             raise UsageError("nothing to evaluate: name a --model, --predictions, a --system-column or --baselines")
         found = []
@@ -105,7 +104,9 @@ class EvaluateJob:
         for name, topics in labelled.predictions.items():
             found.append(System(name, "column", topics, failures(topics, examples)))
         baselines = self.baseline_systems(examples) if self.baselines else []
-        return labelled, found, baselines + reference_systems(labelled.reference_columns, examples)
+        baselines += reference_systems(labelled.reference_columns, examples)
+        _require_distinct([*self.models, *(system.name for system in found + baselines)])
+        return labelled, found, baselines
 
     def baseline_systems(self, examples: Sequence[Example]) -> list[System]:
         """The baselines that the examples allow; those that learn take the training table, or leave one row out."""
@@ -150,6 +151,11 @@ class EvaluateJob:
         for line in self.problems.summary():
             self.warn(line)
         return whole
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two systems are called {repeated[0]!r}; rename one, or name it once")
 
 
 def _name_of(path: str) -> str:

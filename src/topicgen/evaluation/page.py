@@ -139,6 +139,8 @@ def _verdict(pair: Mapping[str, Any], higher_is_better: bool | None) -> tuple[st
     low, high = pair.get("low"), pair.get("high")
     if low is None or high is None:
         return "", DASH
+    if pair.get("p") is None:
+        return "", "too few documents to tell"
     if low <= 0 <= high:
         return "", "no difference shown"
     if higher_is_better is None:

@@ -50,7 +50,7 @@ class ExportJob:
         with self._place() as folder, locked(folder) as place:
             self._claim(place)
             model = find_model(self.model)
-            own = [path.name for path in place.iterdir()] if place.is_dir() else []
+            own = _written_before(place)
             with staged(place, own) as (staging, commit):
                 try:
                     self._make(model, target, weights, staging)
@@ -108,6 +108,7 @@ class ExportJob:
             "type": weights,
             "check": {name: value for name, value in asdict(agreement).items() if name != "example"},
             "topicgen": __version__,
+            "files": sorted({RECORD, *(path.name for path in folder.iterdir())}),
         }
         (folder / RECORD).write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
 
@@ -120,3 +121,12 @@ class ExportJob:
         lines = [f"would send to {repo} ({kind} if new); nothing was sent:"]
         lines += [f"{path.stat().st_size:>12,} {path.name}" for path in sorted(folder.iterdir())]
         return "\n".join(lines) + "\n\n" + (folder / "README.md").read_text(encoding="utf-8")
+
+
+def _written_before(folder: Path) -> list[str]:
+    """What an earlier export wrote into a folder; everything else there is the user's."""
+    try:
+        names = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [RECORD]
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else [RECORD]

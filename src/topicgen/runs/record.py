@@ -130,7 +130,7 @@ class RunRecord:
     def save(self, path: Path) -> None:
         """Writes the record, whole or not at all, and so that it lasts through a power cut; raises OSError."""
         told = json.dumps({"format": FORMAT} | asdict(self), indent=1, ensure_ascii=False)
-        replace_whole(path, f"{told}\n".encode())
+        replace_whole(path, f"{told}\n".encode("utf-8", "backslashreplace"))
 
 
 def last_write(lines: Path) -> datetime:

@@ -14,6 +14,7 @@ from topicgen.terminal import say
 
 NDJSON = "application/x-ndjson"
 FILES = "/page/"  # below it the page sends whole files, which are not held in memory
+PROBES = ("/healthz", "/metrics")
 STOPPING = "the server is stopping"
 _RETRY = 2  # seconds
 _log = logging.getLogger("uvicorn.error")
@@ -111,6 +112,9 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] in PROBES:  # whether the process lives must be answered when it is busy, too
             await self._app(scope, receive, send)
             return
         if self._flight.draining:

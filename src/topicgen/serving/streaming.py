@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from fastapi import Request
@@ -19,6 +20,7 @@ from topicgen.serving.schemas import InputDocument, Text
 from topicgen.serving.service import Service, row_of
 from topicgen.serving.spool import LineTooLongError, Spool
 
+_log = logging.getLogger("uvicorn.error")
 _LINE: TypeAdapter[str | InputDocument] = TypeAdapter(Text | InputDocument)
 Item = Document | RequestFailure
 """A document, or why there is none."""
@@ -97,6 +99,9 @@ async def _submit(
             await ahead.put(topic)
     except RequestFailure as failure:
         await ahead.put(failure)
+    except Exception:  # noqa: BLE001 - such as no room for the body on the disk; the answer must end
+        _log.exception("a request of JSON lines failed")
+        await ahead.put(RequestFailure(500, "the server could not read on; see its log", "server_error"))
     await ahead.put(None)
 
 

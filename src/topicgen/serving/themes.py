@@ -76,7 +76,7 @@ async def _topics(body: ThemesRequest, service: Service, work: Work) -> list[str
     missing = [
         (index, service.document(document, index + 1))
         for index, document in enumerate(body.documents)
-        if document.topic is None
+        if not (document.topic or "").strip()
     ]
     for start in range(0, len(missing), AT_ONCE):
         part = missing[start : start + AT_ONCE]

@@ -72,7 +72,9 @@ def centroids_of(vectors: Vectors, labels: Sequence[str]) -> Centroids:
     rows = {identifier: row for row, identifier in enumerate(ids)}
     groups = np.array([rows[label] for label in labels], np.int64)
     sums = sums_of(vectors, groups, len(ids))
-    return Centroids(ids, sums, thresholds_of(likeness(vectors, groups, sums), groups, len(ids)))
+    some = vectors.any(axis=1)  # documents without a known word are like nothing, and say nothing of a theme
+    similarity = likeness(vectors, groups, sums)[some]
+    return Centroids(ids, sums, thresholds_of(similarity, groups[some], len(ids)))
 
 
 def sums_of(vectors: Vectors, groups: IntArray, count: int) -> Vectors:

@@ -97,6 +97,9 @@ def _require_folder(folder: Path) -> None:
 
 def _export(folder: Path, output: str, corrected: bool, force: bool, say: Say) -> None:
     _require_folder(folder)
+    if not folder.is_dir():
+        with locked(folder):  # which gives a folder back that a killed writer was replacing
+            pass
     registry = Registry.load(folder)
     examples = list(corrections.labelled_examples(registry, corrected=corrected))
     if not examples:

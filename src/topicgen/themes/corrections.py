@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from topicgen.errors import UserError
 from topicgen.phrase import folded
 from topicgen.themes.records import Theme
@@ -115,13 +113,14 @@ def labelled_examples(registry: Registry, *, corrected: bool = False) -> Iterato
 
     Args:
         registry: The registry.
-        corrected: Only documents that were moved, and those of themes that a person renamed, merged or pinned.
+        corrected: Only documents that were moved, and those of themes that a person renamed, merged or pinned. What a
+            person said of a sub-theme says nothing of the theme's name.
     """
     moved = {c["document"] for c in registry.corrections if c["kind"] == "move"}
     touched = {c["theme"] for c in registry.corrections if c["kind"] == "rename"} | registry.pinned
     touched |= {registry.target(c["into"]).id for c in registry.corrections if c["kind"] == "merge"}
     for row in registry.documents:
-        about = row.member.id in moved or touched & {row.theme, row.subtheme}
+        about = row.member.id in moved or row.theme in touched
         if row.member.text.strip() and (about or not corrected):
             name = registry.themes[row.theme].name
             yield {"id": row.member.id, "text": row.member.text, "topic": name, "theme": row.theme}
@@ -147,6 +146,8 @@ def _refuse_pinned(registry: Registry, theme: Theme) -> None:
 
 def _nearest_below(registry: Registry, theme: Theme, topic: str, text: str) -> Theme:
     """The sub-theme of a theme that is nearest to a document."""
-    vector = registry.space.encode([topic], [text])
-    row, _ = registry.subcentroids.nearest(vector, np.array(registry.subrows[theme.id], np.int64))
+    rows = registry.subrows.get(theme.id)
+    if rows is None:  # all its documents left
+        return next(below for below in registry.active(2) if below.parent == theme.id)
+    row, _ = registry.subcentroids.nearest(registry.space.encode([topic], [text]), rows)
     return registry.target(registry.subcentroids.ids[int(row[0])])

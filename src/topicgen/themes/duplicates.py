@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from topicgen.phrase import folded
 from topicgen.themes.terms import singular
+from topicgen.words import WORD
 
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(WORD)
 _FILLING = frozenset(
     """
     a an and as at based between by for from in into of on or over the to under using via with

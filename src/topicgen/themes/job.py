@@ -140,7 +140,7 @@ class ThemesJob:
 
     def _forget_texts(self, registry: Registry) -> None:
         """Leaves the texts of this call's documents out, if that was asked for."""
-        if not self.with_text:
+        if not (self.with_text and registry.settings.get("text", True)):  # once without, always without
             registry.documents = [
                 replace(row, member=replace(row.member, text="")) if row.update == registry.number else row
                 for row in registry.documents

@@ -14,6 +14,7 @@ from topicgen.phrase import clean, support, unstuck
 from topicgen.themes.dendrogram import FloatArray, IntArray
 from topicgen.themes.duplicates import merged_topics, topic_key
 from topicgen.themes.terms import singular
+from topicgen.words import WORD
 
 if TYPE_CHECKING:
     from topicgen.themes.space import Space
@@ -174,7 +175,7 @@ def _lonely(phrase: str, spread: Mapping[str, int]) -> float:
 def _stammers(phrase: str) -> bool:
     if unstuck(phrase, "") != phrase:
         return True
-    said = [singular(word) for word in re.findall(r"\w+", phrase.casefold()) if len(word) > LONGEST_FILLING]
+    said = [singular(word) for word in re.findall(WORD, phrase.casefold()) if len(word) > LONGEST_FILLING]
     return len(set(said)) < len(said)
 
 

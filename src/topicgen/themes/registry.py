@@ -220,7 +220,7 @@ class Registry:
     def place(self, vectors: Vectors) -> list[Assignment]:
         """The theme of each vector, shape (documents, size), rows of length 1 or 0."""
         rows, scores = self.centroids.nearest(vectors)
-        near = scores >= self.centroids.thresholds[rows]
+        near = (scores > 0) & (scores >= self.centroids.thresholds[rows])
         themes = [self.target(self.centroids.ids[row]) for row in rows]
         subthemes: list[Theme | None] = [None] * len(themes)
         for theme in {theme.id: theme for theme in themes}.values():

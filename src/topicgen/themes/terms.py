@@ -5,12 +5,15 @@ from collections import Counter
 from functools import lru_cache
 
 from topicgen.phrases import STOP_WORDS
+from topicgen.words import MARKS
 
 LONGEST = 20_000  # characters of a text that are read
 
 # Written without spaces between words: pairs of characters stand for words.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TERM = re.compile(rf"[{_UNSPACED}]+|[^\W\d_{_UNSPACED}][^\W_{_UNSPACED}]+")
+_LETTERS = rf"[^\W_{_UNSPACED}]"
+_MARKED = rf"[{MARKS}]+{_LETTERS}*"
+_TERM = re.compile(rf"[{_UNSPACED}]+|[^\W\d_{_UNSPACED}](?:{_LETTERS}+(?:{_MARKED})*|(?:{_MARKED})+)")
 _ENDINGS = (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("ss", "ss"), ("us", "us"))
 
 
