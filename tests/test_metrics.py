@@ -72,6 +72,7 @@ def test_rouge_by_hand() -> None:
 def test_exact_match_ignores_case_and_outer_white_space() -> None:
     assert exact_match(" Solar Cells\n", "solar cells") == 1
     assert exact_match("Solar Cell", "Solar Cells") == 0
+    assert exact_match("STRASSE", "straße") == exact_match("cafe\u0301", "café") == 1
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.integers(0, 99))

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
+from commands import Command
 from reading import Reading
 
 from topicgen.config import ReaderSettings
@@ -36,3 +37,16 @@ def test_summary_names_the_first_bad_rows(reading: Reading) -> None:
     assert lines[0] == f"rows left out: 5, written to {reading.folder}/bad.jsonl"
     assert lines[1] == f"  {where}:2: row has 1 fields, the header 2"
     assert lines[-1] == "  and 2 more"
+
+
+def test_two_runs_at_once_keep_their_bad_rows_apart(command: Command) -> None:
+    paths = []
+    first, second = (Problems(command.folder / "quarantine.jsonl", fresh=True) for _ in range(2))
+    for number, problems in enumerate((first, second, first)):
+        problems.quarantine("a.csv", number, "ragged", "1,2,3")
+        paths.append(problems.path)
+    for problems in (first, second):
+        problems.close()
+    assert [row["line"] for row in command.rows("quarantine.jsonl")] == [0, 2]
+    assert [row["line"] for row in command.rows("quarantine-2.jsonl")] == [1]
+    assert [path.name for path in paths if path] == ["quarantine.jsonl", "quarantine-2.jsonl", "quarantine.jsonl"]

@@ -67,12 +67,6 @@ def run_doctor(args: argparse.Namespace) -> int:
     return EXIT_FAILURE if state["problems"] else EXIT_OK
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    """The first SIGTERM ends the command; those that follow would only interrupt its end."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise TerminatedError
-
-
 def _leave_quietly() -> None:
     """The reader of stdout went away: nothing may be written to it any more, not even at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -90,17 +84,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stderr is None:  # closed before the start
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - open until the end
     previous = {number: signal.getsignal(number) for number in SIGNALS}
-    signal.signal(signal.SIGTERM, _terminate)
+    came: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        """The first SIGTERM ends the command; those that follow would only interrupt its end."""
+        came.append(number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_IGN)
+        raise TerminatedError
+
+    signal.signal(signal.SIGTERM, end)
+    if previous[signal.SIGINT] is signal.default_int_handler:  # nohup and shells in the background ignore it
+        signal.signal(signal.SIGINT, end)
     try:
         code = _run(args)
     except KeyboardInterrupt:
-        _ignore_signals()
-        say("interrupted; what was written is kept")
-        code = EXIT_INTERRUPTED
+        code = _ended(signal.SIGINT)
     except TerminatedError:
-        _ignore_signals()
-        say("terminated; what was written is kept")
-        code = EXIT_TERMINATED
+        code = _ended(signal.SIGTERM)
+    except Exception:
+        if not came:
+            raise
+        code = _ended(came[0])  # a library that was just being loaded turned the signal into an error of its own
     finally:
         if argv is not None:
             for number, handler in previous.items():
@@ -109,6 +115,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for number in SIGNALS:
             signal.signal(number, lambda *_: os._exit(code))
     return code
+
+
+def _ended(number: int) -> int:
+    """Says that a signal ended the command; gives its exit code."""
+    _ignore_signals()
+    interrupted = number == signal.SIGINT
+    say(f"{'interrupted' if interrupted else 'terminated'}; what was written is kept")
+    return EXIT_INTERRUPTED if interrupted else EXIT_TERMINATED
 
 
 def _ignore_signals() -> None:

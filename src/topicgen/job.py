@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ class GenerateJob:
 
     def run(self) -> int:
         """Checks inputs and output, loads the model, and writes the topics; returns the exit code."""
-        problems = Problems(self._quarantine_path())
+        problems = Problems(self._quarantine_path(), fresh=not self.output and not self.quarantine)
         documents = read_documents(
             self.inputs,
             self.reader,
@@ -196,6 +195,8 @@ class GenerateJob:
 
     def _check_quarantine(self) -> None:
         """Raises UsageError when the quarantine file is something else."""
+        if not self.output and not self.quarantine:
+            return  # a new file
         path = str(self._quarantine_path())
         refuse_input_as_output(path, self.inputs, "--quarantine")
         if self.output and same_file(path, self.output):
@@ -222,7 +223,7 @@ class GenerateJob:
     def _quarantine_path(self) -> Path:
         if self.quarantine:
             return Path(self.quarantine)
-        return Path(f"{self.output}.quarantine.jsonl") if self.output else _free_name("quarantine")
+        return Path(f"{self.output}.quarantine.jsonl") if self.output else Path("quarantine.jsonl")
 
     def _counter(self) -> Callable[[], int] | None:
         if "-" in self.inputs:
@@ -246,9 +247,3 @@ class GenerateJob:
 
 def _counted(documents: int) -> str:
     return "1 document" if documents == 1 else f"{documents} documents"
-
-
-def _free_name(stem: str) -> Path:
-    """``stem.jsonl`` here, or the first ``stem-2.jsonl``, ... that is not there: no run loses rows."""
-    names = (Path(f"{stem}{f'-{number}' if number > 1 else ''}.jsonl") for number in count(1))
-    return next(path for path in names if not path.exists())

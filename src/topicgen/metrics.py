@@ -2,6 +2,7 @@
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
@@ -93,8 +94,9 @@ def word_edits(prediction: str, reference: str) -> tuple[int, int]:
 
 
 def exact_match(prediction: str, reference: str) -> float:
-    """1 when both are the same text apart from case and outer white space, else 0."""
-    return float(prediction.strip().lower() == reference.strip().lower())
+    """1 when both are the same text apart from case, outer white space and the composition of accents, else 0."""
+    one, other = (unicodedata.normalize("NFC", text.strip().casefold()) for text in (prediction, reference))
+    return float(one == other)
 
 
 SCORES: dict[str, Callable[[str, str], float]] = {

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -24,9 +25,13 @@ class Problems:
         incomplete: One line for each source whose end could not be read.
     """
 
-    def __init__(self, quarantine: Path | None = None) -> None:
-        """Bad rows are written to ``quarantine``, which is created at the first one; None only counts them."""
+    def __init__(self, quarantine: Path | None = None, *, fresh: bool = False) -> None:
+        """Bad rows are written to ``quarantine``, which is created at the first one; None only counts them.
+
+        A ``fresh`` file takes the place of no other: its name gets a number where one is there.
+        """
         self.path = quarantine
+        self._fresh = fresh
         self.quarantined = 0
         self.replaced = 0
         self.incomplete: list[str] = []
@@ -48,12 +53,21 @@ class Problems:
         record = {"source": source, "line": line, "reason": reason, "raw": raw[:MAX_RAW_CHARACTERS]}
         try:
             if self._file is None:
-                self._file = self.path.open("w", encoding="utf-8", errors="backslashreplace")
+                self._file = self._open(self.path)
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
             self.close()
             raise UserError(f"{self.path}: the quarantine file cannot be written: {error.strerror}") from None
+
+    def _open(self, path: Path) -> TextIO:
+        if not self._fresh:
+            return path.open("w", encoding="utf-8", errors="backslashreplace")
+        for number in count(1):
+            self.path = path.with_stem(f"{path.stem}-{number}") if number > 1 else path
+            with suppress(FileExistsError):
+                return self.path.open("x", encoding="utf-8", errors="backslashreplace")
+        raise AssertionError("numbers never end")
 
     def ends_early(self, message: str) -> None:
         """Reports a source whose end could not be read."""

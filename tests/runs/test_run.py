@@ -344,3 +344,18 @@ def test_sampled_topics_are_not_cached(command: Command) -> None:
     for seed in ("1", "2"):
         arguments = ("--temperature", "1", "--seed", seed, *FAST)
         assert "from the cache" not in command.here("generate", "in.txt", "-o", f"{seed}.jsonl", *arguments).complaint
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_a_file_in_the_place_of_an_unfinished_run_is_kept(many: Command, interrupted: Interrupted, name: str) -> None:
+    def call() -> Result:
+        return many.here("generate", "in.txt", "-o", name, *FAST)
+
+    interrupted.after(1, call)
+    for rows in many.folder.glob(f".{name}*"):
+        rows.unlink()  # of the CSV
+    many.write(name, "what somebody else wrote\n")
+    refused = call()
+    assert refused.code == 1
+    assert "use --force" in refused.complaint
+    assert (many.folder / name).read_text() == "what somebody else wrote\n"

@@ -26,6 +26,7 @@ def days(span: int, step: int = 1) -> list[datetime.date]:
         (days(20), "day"),
         ([datetime.date(y, 1, 1) for y in (2020, 2021)], "year"),
         ([datetime.date(2020, m, 1) for m in (1, 2, 3)], "month"),
+        ([datetime.date(2020, 1, 6) + datetime.timedelta(7 * n) for n in range(4)], "week"),
         (days(1), "day"),
     ],
 )

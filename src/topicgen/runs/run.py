@@ -26,6 +26,7 @@ from topicgen.runs.rows import Kept, kept_rows, read_rows
 from topicgen.writer import JsonLines, write_table
 
 SYNC_SECONDS = 5
+ROW = b'{"id":'  # how a row begins
 
 Standing = Literal["new", "resumed", "finished"]
 
@@ -63,6 +64,10 @@ class Run:
             if record.state == "running":  # it was killed
                 record.seconds = record.seconds_until(last_write(self._paths.lines))
             self.kept = kept_rows(self._paths.lines, ends(record.window))
+            if not self.kept.size and not _may_be_rows(self._paths.lines):
+                raise UserError(
+                    f"{self.name}: is not what its unfinished run wrote; use --force to start anew, or another name"
+                )
         elif self._paths.lines != self._paths.target:  # killed between its end and this
             self._paths.lines.unlink(missing_ok=True)
 
@@ -229,11 +234,20 @@ def _earlier(name: str, paths: RunPaths) -> RunRecord | None:
         refuse_content(name, paths.target)
         return None
     there = paths.target if record.state == "finished" else RunPaths.of(paths.target, record.output_format).lines
-    if not there.exists():
-        return None  # its user has deleted it
+    if not there.exists():  # its user has deleted it
+        if there != paths.target and record.state != "finished":
+            refuse_content(name, paths.target)
+        return None
     if record.state == "finished" and there.stat().st_size != record.size:
         raise UserError(f"{name}: was changed after its run had finished; use --force to start anew, or another name")
     return record
+
+
+def _may_be_rows(lines: Path) -> bool:
+    """Whether a file begins as rows do, as far as it goes."""
+    with lines.open("rb") as file:
+        start = file.read(len(ROW))
+    return ROW.startswith(start)
 
 
 def _require_same(name: str, earlier: RunRecord, fingerprint: Fingerprint) -> None:

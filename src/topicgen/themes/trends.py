@@ -138,12 +138,14 @@ def benjamini_hochberg(values: Sequence[float | None]) -> list[float | None]:
 
 
 def choose_unit(dates: Sequence[datetime.date]) -> Unit:
-    """The longest unit that gives enough periods, but none that is shorter than the dates are exact."""
+    """The longest unit that fits often enough into the time, but none that is shorter than the dates are exact."""
     span = (max(dates) - min(dates)).days + 1
     exact: Unit = "day"
     if all(date.day == 1 for date in dates):
         months = {date.month for date in dates}
         exact = "year" if months == {1} else "quarter" if months <= {1, 4, 7, 10} else "month"
+    elif all(date.weekday() == 0 for date in dates):
+        exact = "week"
     for unit, days in UNITS.items():
         if unit == exact or span / days >= FEWEST_PERIODS:
             return unit
