@@ -30,6 +30,7 @@ def place(command: Command) -> Command:
     command.write("no.parquet", b"")
     command.write("picture.png", b"\x89PNG")
     command.write("nosuffix", BEES)
+    command.write("rows.json.gz", b"")
     command.write("full.jsonl", "{}\n")
     (folder / "empty").mkdir()
     os.mkfifo(folder / "pipe.txt")
@@ -49,6 +50,7 @@ NO_MODEL_NEEDED: list[Any] = [
     ("empty", FAILURE, "empty: the folder has no file"),
     ("picture.png", FAILURE, "picture.png: unknown file type '.png'"),
     ("nosuffix", FAILURE, "nosuffix: unknown file type ''"),
+    ("rows.json.gz", FAILURE, "rows.json.gz: unknown file type '.json'; known are .txt"),
     ("a.txt a.txt", USAGE, "a.txt is given twice"),
     ("- -", USAGE, "given twice"),
     ("broken.parquet", FAILURE, "broken.parquet: cannot be read as Parquet"),

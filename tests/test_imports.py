@@ -10,7 +10,7 @@ ORDER = """
 version errors extras peak_memory html records config cache digests locks
 quarantine sources streams units ids columns tables parquet reader labelled
 rows outputs staging parquet_output terminal writer
-prompt passages adapters models phrase merging chat
+prompt passages adapters models words phrase merging chat
 llama llama.compiled llama.arithmetic llama.fp8 llama.weights
 engines.base engines.hypotheses engines.weights engines.derived engines.denormals engines.ct2_weights engines.ct2
 engines.onnx_graph engines.onnx_prompt engines.onnx_slots engines.onnx
@@ -23,9 +23,9 @@ metrics intervals phrases baselines embed named_embedders
 training training.settings training.examples training.rows training.prompts training.packing
 training.attention training.lora training.llama training.distributed training.memory training.sharing
 training.base training.schedule training.writing training.optimizer_state training.identity training.checkpoint
-training.loop
+training.stopping training.loop
 training.trackers training.labels training.saved training.trainer_log training.sft_options training.sft training.unsloth
-training.curve training.folder training.merging training.display training.job training.command
+training.curve training.folder training.merging training.agreement training.display training.job training.command
 evaluation evaluation.collection evaluation.faithfulness evaluation.examples evaluation.systems evaluation.scores
 evaluation.comparison evaluation.page_data evaluation.page evaluation.output evaluation.job
 evaluation.ask evaluation.answers evaluation.rubric evaluation.judge evaluation.people evaluation.command

@@ -52,7 +52,7 @@ class PartFolder:
         text = self._file.read()
         whole = "" if force else text[: text.rfind("\n") + 1]  # without a line that was cut off in its middle
         self._file.truncate(len(whole.encode()))
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines = [json.loads(line) for line in whole.split("\n") if line]
         if lines:
             self._require_same(lines[0], header)
         else:

@@ -72,8 +72,9 @@ def _sources_of(given: str, settings: ReaderSettings, left_out: Collection[Path]
     by_suffix, gzipped = format_of(path.name)
     known = by_suffix if settings.input_format == "auto" else settings.input_format
     if known is None:
+        suffix = Path(path.name.removesuffix(".gz")).suffix
         raise UserError(
-            f"{_shown(path)}: unknown file type {path.suffix!r}; known are {KNOWN_SUFFIXES}; "
+            f"{_shown(path)}: unknown file type {suffix!r}; known are {KNOWN_SUFFIXES}; "
             "for other names, say the format with --input-format"
         )
     yield Source(_shown(path), path, known, gzipped)

@@ -7,12 +7,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from topicgen.errors import UserError
 from topicgen.sources import Source
 
 BLOCK_BYTES = 1 << 16
+SIP_BYTES = 1 << 10
 
 # A gzip file that grew beyond both limits is taken for a bomb: real text seldom shrinks below a twentieth.
 GZIP_FREE_BYTES = 256 << 20
@@ -30,6 +31,16 @@ _MARKS = (
 
 class EarlyEndError(Exception):
     """The rest of a source cannot be read; what came before it stands. The message is the reason."""
+
+
+class _Sips:
+    """A compressed file that is read a little at a time: where it is damaged, what was read at once is lost."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(min(size, SIP_BYTES))
 
 
 @contextmanager
@@ -55,7 +66,7 @@ def read_blocks(source: Source, stdin: BinaryIO | None = None) -> Iterator[bytes
     import zlib
 
     with open_bytes(source, stdin) as stored:
-        stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=stored) if source.gzipped else stored
+        stream: Any = gzip.GzipFile(fileobj=cast(BinaryIO, _Sips(stored))) if source.gzipped else stored
         # read1 hands out what is there, so a slow pipe is not waited for and nothing before an error is lost.
         read = getattr(stream, "read1", stream.read)
         total = 0
