@@ -55,7 +55,9 @@ def test_ragged_rows_are_quarantined_with_their_line(reading: Reading) -> None:
 def test_quote_that_is_never_closed_is_quarantined(reading: Reading) -> None:
     content = 'id,text\n1,a\n2,"open\n3,b\n4,c\n'
     assert reading.texts("x.csv", content) == ["a"]
-    assert reading.quarantined() == [(3, "a quote opens in this row and is never closed")]
+    assert reading.quarantined() == [
+        (3, "a quote opens in this row and is never closed, so that 2 more lines are left out")
+    ]
 
 
 def test_row_above_the_bound_is_quarantined_and_reading_goes_on(

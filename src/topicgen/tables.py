@@ -69,6 +69,11 @@ class _RecordLines:
     def raw(self) -> str:
         return "\n".join(self._held)
 
+    @property
+    def held(self) -> int:
+        """Lines of this record."""
+        return len(self._held)
+
 
 def csv_table(source: str, chunks: Iterable[str], delimiter: str, problems: Problems) -> Table | None:
     """Reads the header of a CSV file; returns None when the file is empty."""
@@ -101,7 +106,9 @@ def _next_record(parser: Iterator[list[str]], lines: _RecordLines) -> list[str] 
             raise RowError(str(error)) from None
     # The parser asks for a line after the last one only inside quotes; it would return the rest as one field.
     if record is not None and lines.exhausted:
-        raise RowError("a quote opens in this row and is never closed")
+        more = lines.held - 1
+        rest = f", so that {more} more line{'s are' if more > 1 else ' is'} left out" if more else ""
+        raise RowError(f"a quote opens in this row and is never closed{rest}")
     return record
 
 
