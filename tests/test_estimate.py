@@ -87,3 +87,22 @@ def test_many_files_are_judged_by_some(tmp_path: Path, small_sample: None) -> No
     assert (len(documents), total, exact) == (40, 400, False)
     by_file = ReaderSettings(unit="file")
     assert sample_input(sources, by_file)[1] == 40
+
+
+def test_all_passages_of_a_long_document_are_counted(command: Command) -> None:
+    command.write("one.csv", f"text\n{'word ' * 2_000}\n")
+    command.write("two.csv", f"text\n{'word ' * 4_000}\n")
+
+    def tokens(name: str) -> int:
+        told = lines(command, name, "--max-topic-tokens", "1")["tokens"]
+        return int(told.removeprefix("about ").split()[0].replace(",", ""))
+
+    assert tokens("one.csv") >= 2_000
+    assert 1.8 < tokens("two.csv") / tokens("one.csv") < 2.2
+
+
+def test_a_sample_ends_with_a_whole_line(command: Command, small_sample: None) -> None:
+    path = command.write("in.csv", "text\n" + "ä Ausflug in die Berge\n" * 3_000)
+    for size in range(5_000, 5_010):
+        found = estimate._sample(find_sources([str(path)], ReaderSettings())[0], ReaderSettings(), size)
+        assert found[0][-1].text == "ä Ausflug in die Berge"

@@ -85,7 +85,7 @@ def estimate(
     documents, total, exact = sample_input(sources, reader)
     picked = documents[:: max(1, len(documents) // SAMPLED_DOCUMENTS)]
     prompts = generator.encode([document.text for document in picked])
-    tokens = sum(len(prompt.ids) for prompt in prompts) / max(1, len(picked))
+    tokens = sum(generator.prompt_tokens(picked, generation)) / max(1, len(picked))
     timed, seconds, size = _time(generator, picked, generation, writer)
     rate = timed / seconds if timed else 0.0
     return Estimate(

@@ -130,6 +130,12 @@ class TopicGenerator:
         """The prompts of texts, as the engine gets them."""
         return self._encoder.encode(texts)
 
+    def prompt_tokens(self, documents: Sequence[Document], settings: GenerationSettings) -> list[int]:
+        """Tokens that the model reads of each document: those of all its passages, with their prompts."""
+        prompts = self._encoder.encode([document.text for document in documents])
+        read = [self._read(document, prompt, settings)[0] for document, prompt in zip(documents, prompts, strict=True)]
+        return [sum(len(passage.prompt.ids) for passage in passages) for passages in read]
+
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
         prompts = self._encoder.encode([document.text for document in documents])
         read = [self._read(document, prompt, settings) for document, prompt in zip(documents, prompts, strict=True)]
