@@ -132,13 +132,11 @@ class TopicGenerator:
 
     def prompt_tokens(self, documents: Sequence[Document], settings: GenerationSettings) -> list[int]:
         """Tokens that the model reads of each document: those of all its passages, with their prompts."""
-        prompts = self._encoder.encode([document.text for document in documents])
-        read = [self._read(document, prompt, settings)[0] for document, prompt in zip(documents, prompts, strict=True)]
-        return [sum(len(passage.prompt.ids) for passage in passages) for passages in read]
+        read = self._read_all(documents, settings)
+        return [sum(len(passage.prompt.ids) for passage in passages) for passages, _ in read]
 
     def _window(self, documents: Sequence[Document], settings: GenerationSettings) -> list[Topic]:
-        prompts = self._encoder.encode([document.text for document in documents])
-        read = [self._read(document, prompt, settings) for document, prompt in zip(documents, prompts, strict=True)]
+        read = self._read_all(documents, settings)
         # Equal passages have equal topics: each prompt is run once.
         texts = {passage.prompt.ids: passage.text for passages, _ in read for passage in passages}
         unique = list(texts)
@@ -151,6 +149,12 @@ class TopicGenerator:
             self._topic(document, passages, "ok" if whole else "truncated", completions, settings)
             for document, (passages, whole) in zip(documents, read, strict=True)
         ]
+
+    def _read_all(
+        self, documents: Sequence[Document], settings: GenerationSettings
+    ) -> list[tuple[list[Passage], bool]]:
+        prompts = self._encoder.encode([document.text for document in documents])
+        return [self._read(document, prompt, settings) for document, prompt in zip(documents, prompts, strict=True)]
 
     def _read(
         self, document: Document, prompt: EncodedPrompt, settings: GenerationSettings

@@ -61,7 +61,8 @@ class GenerateJob:
 
     def run(self) -> int:
         """Checks inputs and output, loads the model, and writes the topics; returns the exit code."""
-        problems = Problems(self._quarantine_path(), fresh=not self.output and not self.quarantine)
+        fresh = not self.output and not self.quarantine
+        problems = Problems(self._quarantine_path(), fresh=fresh)
         documents = read_documents(
             self.inputs,
             self.reader,
@@ -72,7 +73,8 @@ class GenerateJob:
         )
         settings = self._writer_settings(self._format())
         refuse_input_as_output(self.output, self.inputs)
-        self._check_quarantine()
+        if not fresh:
+            self._check_quarantine()
         if self.output and "-" not in self.inputs and output_path(self.output)[1]:
             return self._write_run(self.output, documents, problems, settings)
         with alone(self.output, settings, force=self.force) as forget:
@@ -171,10 +173,7 @@ class GenerateJob:
     def _load(self, model: ModelFolder, stack: ExitStack) -> tuple[TopicGenerator, TopicCache | None]:
         """Loads the model, and opens the cache of its topics until the stack is left."""
         generator = TopicGenerator.load(model, **self.load_options)
-        if self.generation.topics > 1 and generator.engine.name == "openai":
-            from topicgen.engines.openai import ONE_TOPIC
-
-            raise UsageError(ONE_TOPIC)  # before an output is given up
+        generator.engine.require_beams(self.generation.topics)  # before an output is given up
         if self.verbose:
             self.say(f"model {generator.model.name}, engine {generator.engine.name}, {self.load_options}")
         if self.load_options["engine"] == "auto" and (self.verbose or is_large(model)):
@@ -190,13 +189,10 @@ class GenerateJob:
         return model_identity(model.digest, name, self.load_options["precision"])
 
     def _outputs(self) -> list[Path]:
-        rows = [Path(self.output)] if self.output else []
-        return [*rows, self._quarantine_path()] if self.output or self.quarantine else []
+        return [*([Path(self.output)] if self.output else []), self._quarantine_path()]
 
     def _check_quarantine(self) -> None:
         """Raises UsageError when the quarantine file is something else."""
-        if not self.output and not self.quarantine:
-            return  # a new file
         path = str(self._quarantine_path())
         refuse_input_as_output(path, self.inputs, "--quarantine")
         if self.output and same_file(path, self.output):

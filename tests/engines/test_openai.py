@@ -195,3 +195,14 @@ def test_document_with_a_passage_that_is_not_answered_failed(monkeypatch: pytest
         generator = TopicGenerator.load("llama3:8b", engine="openai")
         [topic] = generator.generate(["Bees make honey.\n\n" * 1500 + "Trains run at night.\n\n" * 1500])
     assert (topic.topic, topic.status) == ("Honey bees", "failed")  # so that no cache keeps it
+
+
+def test_topics_that_a_server_cannot_rank_cost_no_earlier_output(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command.write("notes.txt", "One bee.\n")
+    command.write("out.jsonl", "an earlier output\n")
+    call = ("generate", "notes.txt", "-o", "out.jsonl", "--force", "--engine", "openai", "--topics", "3")
+    with serving(monkeypatch, lambda prompt: text_completion("Bees")):
+        assert "one topic for a document" in command.here(*call).complaint
+    assert (command.folder / "out.jsonl").read_text() == "an earlier output\n"

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal, Protocol
 
 from topicgen.config import GenerationSettings
+from topicgen.errors import UsageError
 
 Precision = Literal["auto", "int8", "float32", "bf16", "fp8", "nf4"]
 """Arithmetic of an engine; each has some of them, ``auto`` is its own choice."""
@@ -61,6 +62,11 @@ class Engine(Protocol):
     def generate(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[list[Completion]]:
         """Completions for each prompt, likeliest first: ``settings.beams`` of them; none for a prompt that failed."""
         ...
+
+    def require_beams(self, beams: int) -> None:
+        """Raises UsageError for more beams than the engine searches with."""
+        if beams > 1 and not self.beam_search:
+            raise UsageError(f"the {self.name} engine gives one topic for a document; --topics needs ct2, hf or vllm")
 
 
 def groups(lengths: Sequence[int], batch_tokens: int, spread: int = LENGTH_SPREAD) -> Iterator[list[int]]:

@@ -12,7 +12,6 @@ from topicgen.models import ModelFolder, ServedModel
 
 REQUESTS = 16  # at the same time
 WAITING = 16  # prompts of one call for each of them
-ONE_TOPIC = "the openai engine gives one topic for a document; --topics needs ct2, hf or vllm"
 
 
 class OpenAIEngine(Engine):
@@ -61,8 +60,7 @@ class OpenAIEngine(Engine):
             UsageError: When several completions are asked for.
             UserError: When the server cannot be reached any more, refuses the key, or has no such model.
         """
-        if settings.beams > 1:
-            raise UsageError(ONE_TOPIC)
+        self.require_beams(settings.beams)
         request = ChatRequest(
             max_tokens=settings.max_topic_tokens,
             whole_text=self._whole_text,

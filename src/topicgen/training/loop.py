@@ -136,7 +136,9 @@ class Trainer:
         """
         first = range(min(self.schedule.steps_per_epoch, TYPICAL_STEPS))
         steps = [self._share(step, rank) for step in first for rank in range(self.group.size)]
-        longest = [sorted(rows, key=lambda row: len(row.ids))[-1:] for rows in (self.data.train, self.data.validation)]
+        longest = [
+            [max(rows, key=lambda row: len(row.ids))] for rows in (self.data.train, self.data.validation) if rows
+        ]
         own = [step for step in (*steps, *longest) if step]
         return fixed_sizes(len(self.data.prefix), own, self.plan.pack_tokens)
 
